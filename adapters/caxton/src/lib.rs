@@ -1,0 +1,1 @@
+//! The adapter that drives a Caxton cluster through its management API.

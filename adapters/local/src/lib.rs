@@ -1,0 +1,1 @@
+//! Adapters that act on this machine: shell, file, assert.

@@ -1,0 +1,8 @@
+//! The pure engine.
+//!
+//! Two halves, joined by [`caxplan_model::Graph`]: [`load`] turns plan text into a graph (YAML with spans → validate →
+//! bind → expand), and [`schedule`] turns events into records and commands. Nothing here does I/O, reads a clock,
+//! draws randomness or is async: time, seeds and file contents are arguments.
+
+pub mod load;
+pub mod schedule;

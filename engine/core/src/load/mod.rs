@@ -1,0 +1,5 @@
+//! From plan text to graph.
+
+mod request;
+
+pub use request::{Diagnostic, Diagnostics, Label, LoadRequest, Loaded, ReadError, Severity};

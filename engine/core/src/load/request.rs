@@ -1,0 +1,79 @@
+//! What the loader is asked, and what it answers.
+
+use caxplan_model::{ActionSpec, Graph, Map, Span};
+
+/// What to load. File contents come through a function, so that the loader itself reads nothing.
+pub struct LoadRequest<'a> {
+    /// The plan's file, as the user named it.
+    pub plan: &'a str,
+    /// Action libraries given by `--use`, in order; a later one wins.
+    pub libraries: &'a [String],
+    /// The inventory given by `--inventory`; it replaces the plan's own.
+    pub inventory: Option<&'a str>,
+    /// Parameters given by `-p` and `--params`. Texts from `-p` are converted to the parameter's type.
+    pub params: &'a Map,
+    /// All actions of all adapters.
+    pub actions: &'a [ActionSpec],
+}
+
+/// Why a file could not be read.
+#[derive(Clone, Debug)]
+pub struct ReadError {
+    /// For a person, with what to do.
+    pub message: String,
+}
+
+/// A plan that is ready to run, with what only the driver may know.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The graph.
+    pub graph: Graph,
+    /// The values of secret parameters, by name: never journalled, to be masked.
+    pub secret_params: Map,
+    /// Warnings.
+    pub warnings: Diagnostics,
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Severity {
+    /// The plan cannot run.
+    Error,
+    /// The plan can run, and may not do what was meant.
+    Warning,
+}
+
+/// One thing to say about a plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// A stable name of the rule, `unknown-key`.
+    pub code: &'static str,
+    /// What is wrong: one line, lower case, no full stop.
+    pub message: String,
+    /// The place to underline first, with what to write there.
+    pub primary: Label,
+    /// Other places that matter (the first of two duplicate keys).
+    pub others: Vec<Label>,
+    /// What to do, or a suggestion: `did you mean …?`.
+    pub help: Option<String>,
+}
+
+/// A place and what to say there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Label {
+    /// The place.
+    pub span: Span,
+    /// The text beside the underline; may be empty.
+    pub text: String,
+}
+
+/// Everything that is to be said about a plan, with the sources to show.
+#[derive(Clone, Debug, Default)]
+pub struct Diagnostics {
+    /// The sources that spans point into: name as the user gave it, and text.
+    pub sources: Vec<(String, String)>,
+    /// In the order of the source.
+    pub items: Vec<Diagnostic>,
+}

@@ -1,0 +1,71 @@
+//! What an adapter offers, as data: the loader checks plans against it, previews and schemas are made from it.
+
+use crate::{Duration, Map, Value};
+use serde::{Deserialize, Serialize};
+
+/// The name of an action: `adapter.verb` or `adapter.noun.verb`.
+pub type ActionName = String;
+
+/// An action with its arguments. Before a step starts these are templates; what an adapter gets is resolved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ActionCall {
+    /// Which action.
+    pub action: ActionName,
+    /// Its arguments by name.
+    #[serde(default)]
+    pub with: Map,
+}
+
+/// What one action is, takes and promises.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ActionSpec {
+    /// Its full name, `caxton.node.drain`.
+    pub name: ActionName,
+    /// One line for listings and previews.
+    pub summary: String,
+    /// The JSON Schema of its arguments, an object schema that rejects unknown keys.
+    pub arguments: Value,
+    /// The JSON Schema of its output; `{}` if anything.
+    pub output: Value,
+    /// Whether it only reads, or changes something.
+    pub effect: Effect,
+    /// Whether running it twice with the same arguments leaves what running it once leaves. After a crash such
+    /// an action runs again without a question.
+    pub idempotent: bool,
+    /// Whether the adapter can tell if an interrupted attempt did its work.
+    pub probes: bool,
+    /// Whether the adapter can undo it.
+    pub undo: UndoSupport,
+    /// Whether the forecast's `before` must be journalled before the action starts, because undo or rollback
+    /// templates need it.
+    pub records_before: bool,
+    /// The change of the number of available targets that it brings about: -1 takes its target down, 1 brings it
+    /// back, 0 neither.
+    pub availability: i8,
+    /// The time limit if the step has none.
+    pub default_timeout: Option<Duration>,
+    /// Examples of arguments for the reference and for editors.
+    pub examples: Vec<Value>,
+}
+
+/// Whether an action changes something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// It reads only: never in doubt, nothing to undo.
+    ReadOnly,
+    /// It may change something.
+    Changes,
+}
+
+/// Whether an adapter can undo an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UndoSupport {
+    /// There is nothing to undo.
+    NotNeeded,
+    /// The adapter's `undo` restores what `before` describes.
+    Native,
+    /// It cannot be undone, unless the plan gives a `rollback`.
+    Impossible,
+}

@@ -1,0 +1,405 @@
+//! The expanded plan: an arena of nodes in which nothing is left to choose. What is previewed is what runs.
+
+use crate::{
+    ActionCall, CheckpointName, Digest, Duration, FORMAT, FailureKind, Location, LockName, Map, StepId,
+    Target, Value,
+};
+use serde::{Deserialize, Serialize};
+
+/// The index of a node in [`Graph::nodes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NodeIndex(pub u32);
+
+impl NodeIndex {
+    /// The root of every graph: a sequence of phases.
+    pub const ROOT: Self = Self(0);
+
+    /// The index into the arena.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// An expanded plan.
+///
+/// `nodes[0]` is the root. A parent stands before its children. Ids are unique. Children that a [`Foreach`] makes at
+/// run time are appended when its expansion is recorded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Graph {
+    /// [`FORMAT`] when it was made.
+    pub format: u32,
+    /// What the plan says of itself.
+    pub header: Header,
+    /// The values of the plan's parameters; secret ones are `null` here and are handed to the driver apart.
+    pub params: Map,
+    /// The plan's variables, with the inventory's merged in.
+    pub vars: Map,
+    /// The targets of the inventory, in its order.
+    pub targets: Vec<Target>,
+    /// The nodes.
+    pub nodes: Vec<Node>,
+}
+
+impl Graph {
+    /// The node at `index`. Panics if the index is of another graph.
+    pub fn node(&self, index: NodeIndex) -> &Node {
+        &self.nodes[index.index()]
+    }
+
+    /// The digest over all of it: a preview and a run of the same digest do the same.
+    pub fn digest(&self) -> Digest {
+        // A struct of maps with text keys always serializes.
+        Digest::of(&serde_json::to_vec(self).expect("a graph is plain data"))
+    }
+
+    /// A graph that holds a root and nothing else.
+    pub fn empty(name: &str) -> Self {
+        Self {
+            format: FORMAT,
+            header: Header {
+                name: name.to_owned(),
+                ..Header::default()
+            },
+            params: Map::new(),
+            vars: Map::new(),
+            targets: Vec::new(),
+            nodes: vec![Node::new(
+                StepId::new(""),
+                None,
+                NodeKind::Sequence { children: Vec::new() },
+            )],
+        }
+    }
+
+    /// The node with this id.
+    pub fn find(&self, id: &str) -> Option<NodeIndex> {
+        self.nodes
+            .iter()
+            .position(|node| node.id.as_str() == id)
+            .map(|at| NodeIndex(u32::try_from(at).unwrap_or(u32::MAX)))
+    }
+}
+
+/// What a plan says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// Its name: the header's, else the file's without ending.
+    pub name: String,
+    /// Its description.
+    #[serde(default)]
+    pub description: String,
+    /// The files it was made of, each with the digest of its text.
+    #[serde(default)]
+    pub sources: Vec<(String, Digest)>,
+    /// Locks that a run holds.
+    #[serde(default)]
+    pub locks: Vec<LockName>,
+    /// What the plan does when a phase failed and nothing nearer says otherwise.
+    #[serde(default)]
+    pub on_failure: OnFailure,
+    /// How many steps may run at once; 0 is no limit but the engine's own.
+    #[serde(default)]
+    pub max_parallel: u32,
+    /// Environment variables that templates may read.
+    #[serde(default)]
+    pub env: Vec<String>,
+    /// Where secrets come from: name → `{env: NAME}`, `{file: PATH}` or `{command: [argv]}`.
+    #[serde(default)]
+    pub secrets: Map,
+}
+
+/// Values that `foreach` bound for a node and all below it, by variable (`node`, `target`).
+pub type Bindings = Map;
+
+/// One node: a step, or a group of steps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its id: a path, unique in the graph.
+    pub id: StepId,
+    /// What to call it where the path is not needed.
+    #[serde(default)]
+    pub name: String,
+    /// Its parent; `None` for the root alone.
+    pub parent: Option<NodeIndex>,
+    /// What it is.
+    pub kind: NodeKind,
+    /// Siblings that must have ended well before it starts (children of [`NodeKind::Dag`] only).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<NodeIndex>,
+    /// A condition or a template that yields a boolean; the node is skipped if it is false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// What happens to the run if it failed for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<OnFailure>,
+    /// The point that is reached when it has ended well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<CheckpointName>,
+    /// What `foreach` bound; children inherit it.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub bindings: Bindings,
+    /// Marks a phase.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<PhaseMark>,
+    /// Where it stands in the source.
+    #[serde(default)]
+    pub source: Location,
+}
+
+impl Node {
+    /// A node without options.
+    pub fn new(id: StepId, parent: Option<NodeIndex>, kind: NodeKind) -> Self {
+        let name = id.as_str().rsplit('/').next().unwrap_or_default().to_owned();
+        Self {
+            id,
+            name,
+            parent,
+            kind,
+            needs: Vec::new(),
+            when: None,
+            on_failure: None,
+            checkpoint: None,
+            bindings: Bindings::new(),
+            phase: None,
+            source: Location::default(),
+        }
+    }
+}
+
+/// Says that a node is a phase.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PhaseMark {
+    /// Its description.
+    #[serde(default)]
+    pub description: String,
+}
+
+/// What a node is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum NodeKind {
+    /// Children one after the other; stops at the first that failed.
+    Sequence {
+        /// The children in order.
+        children: Vec<NodeIndex>,
+    },
+    /// Children all at once.
+    Parallel {
+        /// The children.
+        children: Vec<NodeIndex>,
+        /// How many at once; 0 is no limit.
+        max: u32,
+    },
+    /// Children as soon as their `needs` have ended well.
+    Dag {
+        /// The children.
+        children: Vec<NodeIndex>,
+        /// How many at once; 0 is no limit.
+        max: u32,
+    },
+    /// Children in batches, with a pause between: what `foreach` over known items becomes.
+    Rolling(Rolling),
+    /// A `foreach` over something that only the run knows. Becomes [`NodeKind::Rolling`] when expanded.
+    Foreach(Foreach),
+    /// `body`; `rescue` if it failed; `always` in any case.
+    Block {
+        /// A sequence.
+        body: NodeIndex,
+        /// A sequence that runs if the body failed; if it ends well, so has the block.
+        rescue: Option<NodeIndex>,
+        /// A sequence that runs at the end in any case.
+        always: Option<NodeIndex>,
+    },
+    /// One action.
+    Action(ActionStep),
+    /// A durable timer.
+    Wait {
+        /// How long, a template or a duration.
+        duration: String,
+    },
+    /// Repeated checks for some time.
+    Watch(Watch),
+    /// Waits for a person.
+    Approve {
+        /// The question.
+        question: String,
+    },
+    /// Waits for a person to confirm each line.
+    Checklist(Checklist),
+}
+
+/// Batches of children.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rolling {
+    /// The batches in order; the children of a batch run at once.
+    pub batches: Vec<Vec<NodeIndex>>,
+    /// The pause between two batches: a duration or a template.
+    pub delay: Option<String>,
+    /// How many children may fail, over all batches, before no further batch starts.
+    pub max_failures: u32,
+    /// The most children that may be unavailable at once, if the plan says.
+    pub max_unavailable: Option<u32>,
+}
+
+/// A `foreach` that is expanded at run time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Foreach {
+    /// The variable that each item is bound to.
+    pub var: String,
+    /// The items.
+    pub items: Items,
+    /// A number, or a percentage as `25%`.
+    pub batch_size: String,
+    /// The pause between two batches: a duration or a template.
+    pub delay: Option<String>,
+    /// As in [`Rolling`].
+    pub max_failures: u32,
+    /// As in [`Rolling`].
+    pub max_unavailable: Option<u32>,
+    /// The condition that each element carries.
+    pub when: Option<String>,
+    /// The element: a small graph whose root is a sequence; ids are relative.
+    pub body: Vec<Node>,
+}
+
+/// What a `foreach` runs over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Items {
+    /// Known when the plan was expanded.
+    Known(Vec<Value>),
+    /// A template that yields a list.
+    Template(String),
+}
+
+/// One action and all that is said about running it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ActionStep {
+    /// The action; its arguments may hold templates.
+    pub call: ActionCall,
+    /// The name of the target it acts on, if any: a text or a template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// When and how often to try again.
+    #[serde(default)]
+    pub retry: Retry,
+    /// The time limit of one attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+    /// Conditions on the output; a success that does not meet them is a failure of kind `expectation`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expect: Vec<Check>,
+    /// How to tell whether an interrupted attempt did its work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<Probe>,
+    /// How to undo it.
+    pub undo: Undo,
+    /// Copied from the action's specification, so that the journal stands alone.
+    pub idempotent: bool,
+    /// Copied: whether it only reads.
+    pub read_only: bool,
+    /// Copied: whether the adapter can probe.
+    pub probes: bool,
+    /// Copied: whether `before` is captured first.
+    pub records_before: bool,
+    /// Copied: the change in the number of available targets.
+    pub availability: i8,
+}
+
+/// A condition in the small grammar (`cpu_usage < 80%`), as written.
+pub type Check = String;
+
+/// How to tell whether an interrupted attempt did its work: a read-only action.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Probe {
+    /// The action.
+    pub call: ActionCall,
+    /// The condition on `output` that means *done*; without it, the output's field `done` decides.
+    pub done_when: Option<Check>,
+}
+
+/// How a step is undone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Undo {
+    /// Nothing to undo.
+    NotNeeded,
+    /// The adapter does it, from `before`.
+    Native,
+    /// The plan's `rollback`: these actions in order.
+    Calls(Vec<ActionCall>),
+    /// There is no way; a rollback leaves it and says so.
+    Impossible,
+}
+
+/// When and how often a failed step is tried again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Retry {
+    /// The most attempts in all, from 1.
+    pub attempts: u32,
+    /// The pause before the second attempt.
+    pub initial: Duration,
+    /// The factor from one pause to the next, in percent: 200 doubles, 100 is constant.
+    pub factor_percent: u32,
+    /// The longest pause.
+    pub max: Duration,
+    /// Whether each pause is drawn from 50–100 % of its length, by the run's seed.
+    pub jitter: bool,
+    /// The classes of failures that are tried again; empty is all but `denied`, `invalid`, `cancelled`, `rejected`
+    /// and `template`.
+    pub on: Vec<FailureKind>,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            attempts: 1,
+            initial: Duration::from_secs(1),
+            factor_percent: 200,
+            max: Duration::from_secs(60),
+            jitter: true,
+            on: Vec::new(),
+        }
+    }
+}
+
+/// Repeated checks for some time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Watch {
+    /// How long: a duration or a template.
+    pub duration: String,
+    /// The pause between two observations: a duration or a template.
+    pub every: String,
+    /// The read-only action whose output the checks see.
+    pub observe: ActionCall,
+    /// The target, as in [`ActionStep`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Conditions over the fields of the observation.
+    pub checks: Vec<Check>,
+    /// How many observations may breach a check, or fail, before the watch has failed.
+    pub max_breaches: u32,
+}
+
+/// Lines that a person confirms.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Checklist {
+    /// The lines.
+    pub items: Vec<String>,
+}
+
+/// What happens when a node has failed for good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// The run stops, and can be resumed.
+    #[default]
+    Stop,
+    /// All that was done is undone, in reverse order.
+    Rollback,
+    /// The failure is noted and the run goes on.
+    Continue,
+    /// The run pauses for a person.
+    Pause,
+}

@@ -1,0 +1,35 @@
+//! Types of the workflow engine that reach disk or wire.
+//!
+//! Everything here is plain data: no behaviour that decides, no I/O, no clock. The journal of a run is a list of
+//! [`Record`]s over a [`Graph`]; every view of a run (live progress, `show`, `logs`, recovery) folds the same
+//! records. Changing a type here changes a format: see [`FORMAT`].
+
+mod action;
+mod graph;
+mod id;
+mod outcome;
+mod record;
+mod span;
+mod target;
+mod time;
+
+pub use action::{ActionCall, ActionName, ActionSpec, Effect, UndoSupport};
+pub use graph::{
+    ActionStep, Bindings, Check, Checklist, Foreach, Graph, Header, Items, Node, NodeIndex, NodeKind,
+    OnFailure, PhaseMark, Probe, Retry, Rolling, Undo, Watch,
+};
+pub use id::{AttemptNo, CheckpointName, Digest, LockName, RunId, StepId};
+pub use outcome::{Cause, FailureEffect, FailureKind, Outcome, Verdict};
+pub use record::{Answer, InDoubtPolicy, Record, RecordSeq, RunEnd, UndoEnd, WaitReason};
+pub use span::{Location, Span};
+pub use target::Target;
+pub use time::{Duration, ParseDurationError, Timestamp};
+
+/// The version of the journal's and graph's format. A journal of another version is refused, not guessed at.
+pub const FORMAT: u32 = 1;
+
+/// A JSON value: what parameters, arguments and outputs are.
+pub type Value = serde_json::Value;
+
+/// A JSON object with its keys in the order of the source.
+pub type Map = serde_json::Map<String, Value>;

@@ -1,0 +1,1 @@
+//! The engine's shell: driver, journal, registry, secrets, locks.

@@ -1,0 +1,1 @@
+//! An example agent in Rust that answers each request.

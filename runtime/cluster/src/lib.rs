@@ -1,0 +1,1 @@
+//! What nodes say to each other: certificates, mutual TLS, gossip, consensus.

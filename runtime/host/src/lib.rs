@@ -1,0 +1,1 @@
+//! Where agents run: WebAssembly instances with limits, mailboxes and state.

@@ -1,0 +1,1 @@
+//! A node: cluster, host, delivery, management API, metrics, backup, upgrade.
