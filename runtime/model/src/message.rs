@@ -1,6 +1,6 @@
 //! Messages between agents.
 
-use crate::{AgentName, ConversationId, MessageId};
+use crate::{AgentName, ConversationId, MessageId, NodeId};
 use serde::{Deserialize, Serialize};
 
 /// What a message is meant as.
@@ -58,6 +58,10 @@ pub struct Envelope {
     /// The `reply_with` of the message that this one answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_reply_to: Option<String>,
+    /// The node that holds the mailbox of the client that began the exchange: answers to `client/…` go there. Set by the
+    /// node that accepts a client's message, and copied to what agents send while they handle it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<NodeId>,
     /// When it was accepted: milliseconds since 1970 by the accepting node's clock.
     pub timestamp_ms: u64,
     /// How hard the runtime tries.
