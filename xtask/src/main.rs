@@ -1,3 +1,39 @@
-//! Developer commands.
+//! Developer commands, as `cargo xtask COMMAND`.
 
-fn main() {}
+mod bench;
+mod ci;
+mod demo;
+mod dist;
+mod shell;
+mod test;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  test [--quick]   set up what is missing and run all tests; --quick runs what needs no set-up
+  demo             build, make two releases, and upgrade a local cluster from one to the other
+  dist             build the example agents and the releases that demo and tests use, into target/releases
+  bench            measure the engine beside the floors of this machine (release build)
+  ci               what a change must pass: fmt, clippy, docs, generated files, test
+  generate         write the files that are generated from code (schemas)";
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["test"] => test::all(),
+        ["test", "--quick"] => test::quick(),
+        ["demo"] => demo::run(),
+        ["dist"] => dist::releases().map(drop),
+        ["bench"] => bench::run(),
+        ["ci"] => ci::run(),
+        ["generate"] => ci::generate(),
+        [] | ["help" | "--help" | "-h"] => {
+            shell::say(USAGE);
+            Ok(())
+        }
+        other => bail!("no such command: {}\n\n{USAGE}", other.join(" ")),
+    }
+}

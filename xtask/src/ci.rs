@@ -1,0 +1,77 @@
+//! What a change must pass.
+
+use crate::{shell, test};
+use anyhow::{Context, Result, bail};
+use std::path::Path;
+
+/// All checks, cheapest first.
+pub(crate) fn run() -> Result<()> {
+    shell::run(&["cargo", "fmt", "--all", "--check"])?;
+    shell::run(&[
+        "cargo",
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ])?;
+    document()?;
+    test::all()?;
+    compare_generated()
+}
+
+/// Builds the documentation; a warning is an error.
+fn document() -> Result<()> {
+    let words = ["cargo", "doc", "--workspace", "--no-deps", "--locked"];
+    shell::run_command(&words, shell::command(&words).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// Writes the generated files into the checkout.
+pub(crate) fn generate() -> Result<()> {
+    write_generated(&shell::root())
+}
+
+/// Fails if a generated file in the checkout is not what the code generates now.
+fn compare_generated() -> Result<()> {
+    let fresh = tempfile::tempdir()?;
+    write_generated(fresh.path())?;
+    let mut stale = Vec::new();
+    for kind in SCHEMAS {
+        let name = format!("schemas/{kind}.schema.json");
+        let committed = std::fs::read(shell::root().join(&name)).unwrap_or_default();
+        if std::fs::read(fresh.path().join(&name))? != committed {
+            stale.push(name);
+        }
+    }
+    if !stale.is_empty() {
+        bail!(
+            "stale: {}; run `cargo xtask generate` and commit the result",
+            stale.join(", ")
+        );
+    }
+    Ok(())
+}
+
+/// The document kinds that have a schema.
+const SCHEMAS: [&str; 3] = ["plan", "library", "inventory"];
+
+fn write_generated(root: &Path) -> Result<()> {
+    std::fs::create_dir_all(root.join("schemas"))?;
+    for kind in SCHEMAS {
+        let text = shell::output(&[
+            "cargo",
+            "run",
+            "--quiet",
+            "--package",
+            "caxplan",
+            "--",
+            "schema",
+            kind,
+        ])?;
+        let path = root.join("schemas").join(format!("{kind}.schema.json"));
+        std::fs::write(&path, text).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
