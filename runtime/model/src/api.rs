@@ -20,7 +20,7 @@
 //! | DELETE `/v1/agents/{name}` | | |
 //! | POST `/v1/agents/{name}/suspend`, `/resume` | | [`AgentInfo`] |
 //! | POST `/v1/messages` | [`SendRequest`] or a list of them | [`SendReceipt`] or a list of them, once accepted |
-//! | GET `/v1/mailboxes/{name}?max=&wait_ms=&ack=` | | `[Envelope]` to a client; `ack` confirms those up to a cursor |
+//! | GET `/v1/mailboxes/{name}?max=&wait_ms=&ack=` | | [`MailboxPage`] of a client; `ack` confirms those up to a cursor |
 //! | POST `/v1/backups` | [`BackupRequest`] | [`BackupInfo`] |
 //! | GET `/v1/backups` | | `[BackupInfo]` |
 //! | POST `/v1/backups/{id}/verify` | | [`BackupInfo`], or an error that names what does not fit |
