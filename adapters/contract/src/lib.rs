@@ -14,9 +14,12 @@
 
 pub mod conformance;
 mod context;
+pub mod process;
+mod typed;
 
 pub use async_trait::async_trait;
 pub use context::{Context, OutputSink, Stream};
+pub use typed::{Action, ActionSet, changes, reads, schema_of};
 
 use caxplan_model::{ActionSpec, AttemptNo, Cause, Map, Outcome, RunId, StepId, Target, Value, Verdict};
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,328 @@
+//! Programs that an adapter starts on this machine, such that none outlives the attempt that started it.
+
+use crate::{Context, Stream};
+use caxplan_model::{Cause, FailureEffect, FailureKind, Outcome};
+use rustix::process::{Pid, Signal};
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, Command};
+
+/// How much of each output stream is kept for `output`; all of it goes to the log.
+pub const CAPTURE_MAX: usize = 64 << 10;
+
+/// How much of the end of each stream is kept for the message of a failure.
+const TAIL_MAX: usize = 2 << 10;
+
+/// How long a program that was told to end (SIGTERM) may take before it is killed.
+const TERM_GRACE: Duration = Duration::from_secs(2);
+
+/// How often the group of a program that was told to end is looked at.
+const TERM_POLL: Duration = Duration::from_millis(10);
+
+/// How long output is read on after the program itself has ended: a background process may hold the pipe for ever.
+const LEAK_GRACE: Duration = Duration::from_millis(250);
+
+/// A program to run.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    /// The program, looked up in `PATH` unless it is a path, and its arguments.
+    pub argv: Vec<String>,
+    /// Variables of its environment, over the engine's own or instead of it.
+    pub env: Vec<(String, String)>,
+    /// Whether it gets the engine's own environment.
+    pub inherit_env: bool,
+    /// The folder that it runs in; the engine's own if absent.
+    pub cwd: Option<PathBuf>,
+    /// What it reads; nothing if absent.
+    pub stdin: Option<Vec<u8>>,
+}
+
+/// What a program left when it ended by itself.
+#[derive(Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it wrote to its standard output.
+    pub stdout: Captured,
+    /// What it wrote to its standard error.
+    pub stderr: Captured,
+}
+
+/// Why there is no [`Finished`].
+#[derive(Debug)]
+pub enum NotFinished {
+    /// It was never started.
+    NotStarted(Cause),
+    /// It was started and stopped with all its descendants, because the attempt was cancelled; or the system took it
+    /// from our hands.
+    Stopped(Cause),
+}
+
+impl From<NotFinished> for Outcome {
+    fn from(reason: NotFinished) -> Self {
+        match reason {
+            NotFinished::NotStarted(cause) => Self::Failed {
+                cause,
+                effect: FailureEffect::None,
+            },
+            NotFinished::Stopped(cause) => Self::Failed {
+                cause,
+                effect: FailureEffect::Possible,
+            },
+        }
+    }
+}
+
+/// Runs a program to its end, hands its output to [`Context::output`] as it comes, and keeps a bounded part of it.
+///
+/// The program leads its own process group and carries [`Context::markers`]. When the context is cancelled, or this
+/// future is dropped, the whole group ends: by SIGTERM and after two seconds by SIGKILL, or by SIGKILL at once. When the
+/// engine dies, the kernel kills the program itself; its descendants are found by their markers.
+///
+/// Must be polled on a thread that lives as long as the engine, for the kernel watches the thread that starts a program.
+pub async fn run(program: &Program, context: &Context) -> Result<Finished, NotFinished> {
+    let mut child = spawn(program, context).map_err(NotFinished::NotStarted)?;
+    let group = Group::of(&child);
+
+    let stdin = child.stdin.take();
+    let feed = async {
+        if let (Some(mut pipe), Some(bytes)) = (stdin, &program.stdin) {
+            // A program need not read all that it is given.
+            let _ = pipe.write_all(bytes).await;
+        }
+    };
+    let mut stdout = Captured::default();
+    let mut stderr = Captured::default();
+    let out = child.stdout.take();
+    let err = child.stderr.take();
+
+    let ended = {
+        let output = async {
+            tokio::join!(
+                feed,
+                drain(out, Stream::Stdout, context, &mut stdout),
+                drain(err, Stream::Stderr, context, &mut stderr),
+            );
+        };
+        tokio::pin!(output);
+        let mut drained = false;
+        let ended = loop {
+            tokio::select! {
+                () = &mut output, if !drained => drained = true,
+                status = child.wait() => break Some(status),
+                () = context.cancel.cancelled() => break None,
+            }
+        };
+        if ended.is_some() && !drained && tokio::time::timeout(LEAK_GRACE, output).await.is_err() {
+            context.note("the program has ended, but a process that it started keeps its output open");
+        }
+        ended
+    };
+
+    match ended {
+        Some(Ok(status)) => {
+            group.release();
+            Ok(Finished {
+                status,
+                stdout,
+                stderr,
+            })
+        }
+        Some(Err(error)) => Err(NotFinished::Stopped(Cause::new(
+            FailureKind::Other,
+            format!("cannot wait for {}: {error}", program.name()),
+        ))),
+        None => {
+            group.stop(&mut child).await;
+            Err(NotFinished::Stopped(
+                Cause::new(
+                    FailureKind::Cancelled,
+                    format!("{} was stopped before it ended", program.name()),
+                )
+                .with_detail(serde_json::json!({ "stdout": stdout.tail(), "stderr": stderr.tail() })),
+            ))
+        }
+    }
+}
+
+impl Program {
+    /// The program's name for messages: `` `make` ``.
+    pub fn name(&self) -> String {
+        format!("`{}`", self.argv.first().map_or("", String::as_str))
+    }
+}
+
+fn spawn(program: &Program, context: &Context) -> Result<Child, Cause> {
+    let Some((name, arguments)) = program.argv.split_first() else {
+        return Err(Cause::new(FailureKind::Invalid, "no program is named"));
+    };
+    let mut command = Command::new(name);
+    command.args(arguments);
+    if !program.inherit_env {
+        command.env_clear();
+    }
+    command
+        .envs(program.env.iter().map(|(name, value)| (name, value)))
+        .envs(context.markers.iter().map(|(name, value)| (name, value)))
+        .stdin(if program.stdin.is_some() {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    // A plan that was named without a folder lies in the empty path, which means the current one.
+    if let Some(cwd) = program.cwd.as_ref().filter(|cwd| !cwd.as_os_str().is_empty()) {
+        command.current_dir(cwd);
+    }
+    die_with_engine(&mut command);
+    command
+        .spawn()
+        .map_err(|error| explain(&error, name, program.cwd.as_deref()))
+}
+
+/// Has the kernel kill the program when the thread that started it is gone.
+#[allow(unsafe_code)]
+fn die_with_engine(command: &mut Command) {
+    let engine = rustix::process::getpid();
+    // SAFETY: between fork and exec only async-signal-safe things are allowed. The closure makes two system calls
+    // through rustix, which neither allocate nor take locks, and captures a plain integer.
+    unsafe {
+        command.pre_exec(move || {
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            // The engine may have died before the line above; then no signal will come.
+            if rustix::process::getppid() != Some(engine) {
+                return Err(rustix::io::Errno::SRCH.into());
+            }
+            Ok(())
+        });
+    }
+}
+
+fn explain(error: &std::io::Error, name: &str, cwd: Option<&Path>) -> Cause {
+    if let Some(cwd) = cwd.filter(|cwd| !cwd.is_dir()) {
+        return Cause::new(
+            FailureKind::NotFound,
+            format!(
+                "cannot run `{name}` in {}: there is no such folder",
+                cwd.display()
+            ),
+        )
+        .with_hint("`cwd` is relative to the plan's folder");
+    }
+    match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            Cause::new(FailureKind::NotFound, format!("there is no program `{name}`"))
+                .with_hint("install it, or give its full path")
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            Cause::new(FailureKind::Denied, format!("`{name}` may not be run: {error}"))
+                .with_hint("is it executable (`chmod +x`)?")
+        }
+        _ => Cause::new(FailureKind::Other, format!("cannot start `{name}`: {error}")),
+    }
+}
+
+/// A program's process group. Killed when dropped, unless released.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        Self(
+            child
+                .id()
+                .and_then(|id| i32::try_from(id).ok())
+                .and_then(Pid::from_raw),
+        )
+    }
+
+    /// Lets the group be: the program has ended, and what it left in the background was meant to stay.
+    fn release(mut self) {
+        self.0 = None;
+    }
+
+    /// Tells the group to end, and kills what has not after [`TERM_GRACE`].
+    async fn stop(mut self, child: &mut Child) {
+        let Some(group) = self.0 else { return };
+        let _ = rustix::process::kill_process_group(group, Signal::TERM);
+        let empty = async {
+            let _ = child.wait().await;
+            while rustix::process::test_kill_process_group(group).is_ok() {
+                tokio::time::sleep(TERM_POLL).await;
+            }
+        };
+        if tokio::time::timeout(TERM_GRACE, empty).await.is_err() {
+            let _ = rustix::process::kill_process_group(group, Signal::KILL);
+            let _ = child.wait().await;
+        }
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+async fn drain(pipe: Option<impl AsyncRead + Unpin>, stream: Stream, context: &Context, into: &mut Captured) {
+    let Some(mut pipe) = pipe else { return };
+    let mut buffer = vec![0; 8 << 10];
+    loop {
+        match pipe.read(&mut buffer).await {
+            Ok(0) | Err(_) => return,
+            Ok(length) => {
+                let bytes = &buffer[..length];
+                context.output.write(stream, bytes);
+                into.push(bytes);
+            }
+        }
+    }
+}
+
+/// The kept part of an output stream: its first [`CAPTURE_MAX`] bytes, and its last few.
+#[derive(Debug, Default)]
+pub struct Captured {
+    head: Vec<u8>,
+    tail: VecDeque<u8>,
+    total: u64,
+}
+
+impl Captured {
+    fn push(&mut self, bytes: &[u8]) {
+        let room = CAPTURE_MAX.saturating_sub(self.head.len());
+        self.head.extend_from_slice(&bytes[..room.min(bytes.len())]);
+        self.tail.extend(bytes);
+        let excess = self.tail.len().saturating_sub(TAIL_MAX);
+        self.tail.drain(..excess);
+        self.total += bytes.len() as u64;
+    }
+
+    /// The stream from its beginning; a last line says how much is missing, if something is.
+    pub fn text(&self) -> String {
+        let mut text = String::from_utf8_lossy(&self.head).into_owned();
+        let missing = self.total - self.head.len() as u64;
+        if missing > 0 {
+            text.push_str(&format!("\n[{missing} more bytes are in the log]\n"));
+        }
+        text
+    }
+
+    /// The last lines, for a person.
+    pub fn tail(&self) -> String {
+        let bytes: Vec<u8> = self.tail.iter().copied().collect();
+        let text = String::from_utf8_lossy(&bytes);
+        let whole_lines = if self.total > bytes.len() as u64 {
+            text.split_once('\n').map_or(&*text, |(_, rest)| rest)
+        } else {
+            &*text
+        };
+        whole_lines.trim_end().to_owned()
+    }
+}

@@ -1,0 +1,207 @@
+//! Actions as types: the fields are the arguments, and the schema is made from them.
+
+use crate::{Adapter, Call, Context, Forecast, async_trait};
+use caxplan_model::{ActionSpec, Cause, Effect, FailureKind, Outcome, UndoSupport, Value, Verdict};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+
+/// One action. Its value is one call's arguments; a type that rejects unknown fields (`deny_unknown_fields`) gives a
+/// schema that does.
+///
+/// The methods promise what those of [`Adapter`] promise.
+#[async_trait]
+pub trait Action: DeserializeOwned + JsonSchema + Send + Sync + 'static {
+    /// What it is; begun with [`reads`] or [`changes`].
+    fn spec() -> ActionSpec;
+
+    /// What it would do. Changes nothing.
+    async fn forecast(&self, call: &Call, context: &Context) -> Result<Forecast, Cause>;
+
+    /// Does it.
+    async fn perform(&self, call: &Call, context: &Context) -> Outcome;
+
+    /// Whether an interrupted attempt did its work. Changes nothing.
+    async fn probe(&self, call: &Call, _context: &Context) -> Verdict {
+        Verdict::Unknown {
+            reason: format!("{} cannot tell", call.action),
+        }
+    }
+
+    /// Restores what `before` describes; idempotent.
+    async fn undo(&self, call: &Call, _before: &Value, _context: &Context) -> Outcome {
+        not_undoable(call)
+    }
+}
+
+/// The specification of an action that only reads: idempotent, nothing to undo.
+pub fn reads<A: JsonSchema>(name: &str, summary: &str) -> ActionSpec {
+    ActionSpec {
+        name: name.to_owned(),
+        summary: summary.to_owned(),
+        arguments: schema_of::<A>(),
+        output: Value::Object(caxplan_model::Map::new()),
+        effect: Effect::ReadOnly,
+        idempotent: true,
+        probes: false,
+        undo: UndoSupport::NotNeeded,
+        records_before: false,
+        availability: 0,
+        default_timeout: None,
+        examples: Vec::new(),
+    }
+}
+
+/// The specification of an action that changes something, with the least promises: not idempotent, no probe, no undo.
+pub fn changes<A: JsonSchema>(name: &str, summary: &str) -> ActionSpec {
+    ActionSpec {
+        effect: Effect::Changes,
+        idempotent: false,
+        undo: UndoSupport::Impossible,
+        ..reads::<A>(name, summary)
+    }
+}
+
+/// The JSON Schema of a type, self-contained: no references, for a schema is embedded in others.
+pub fn schema_of<T: JsonSchema>() -> Value {
+    let mut settings = schemars::generate::SchemaSettings::draft2020_12();
+    settings.inline_subschemas = true;
+    settings.meta_schema = None;
+    let mut schema = settings.into_generator().into_root_schema_for::<T>();
+    schema.remove("title");
+    schema.into()
+}
+
+/// An adapter made of [`Action`] types. What is asked under another name fails as `invalid`.
+pub struct ActionSet {
+    name: &'static str,
+    actions: Vec<Entry>,
+}
+
+struct Entry {
+    spec: ActionSpec,
+    action: Box<dyn Untyped>,
+}
+
+impl ActionSet {
+    /// An adapter without actions.
+    pub fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            actions: Vec::new(),
+        }
+    }
+
+    /// Adds an action.
+    #[must_use]
+    pub fn with<A: Action>(mut self) -> Self {
+        self.actions.push(Entry {
+            spec: A::spec(),
+            action: Box::new(Typed::<A>(std::marker::PhantomData)),
+        });
+        self
+    }
+
+    fn find(&self, call: &Call) -> Result<&dyn Untyped, Cause> {
+        self.actions
+            .iter()
+            .find(|entry| entry.spec.name == call.action)
+            .map(|entry| &*entry.action)
+            .ok_or_else(|| {
+                Cause::new(
+                    FailureKind::Invalid,
+                    format!("the adapter `{}` has no action `{}`", self.name, call.action),
+                )
+            })
+    }
+}
+
+#[async_trait]
+impl Adapter for ActionSet {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn describe(&self) -> Vec<ActionSpec> {
+        self.actions.iter().map(|entry| entry.spec.clone()).collect()
+    }
+
+    async fn forecast(&self, call: &Call, context: &Context) -> Result<Forecast, Cause> {
+        self.find(call)?.forecast(call, context).await
+    }
+
+    async fn perform(&self, call: &Call, context: &Context) -> Outcome {
+        match self.find(call) {
+            Ok(action) => action.perform(call, context).await,
+            Err(cause) => nothing_done(cause),
+        }
+    }
+
+    async fn probe(&self, call: &Call, context: &Context) -> Verdict {
+        match self.find(call) {
+            Ok(action) => action.probe(call, context).await,
+            Err(cause) => Verdict::Unknown {
+                reason: cause.message,
+            },
+        }
+    }
+
+    async fn undo(&self, call: &Call, before: &Value, context: &Context) -> Outcome {
+        match self.find(call) {
+            Ok(action) => action.undo(call, before, context).await,
+            Err(cause) => nothing_done(cause),
+        }
+    }
+}
+
+/// A failure before anything was done.
+fn nothing_done(cause: Cause) -> Outcome {
+    Outcome::Failed {
+        cause,
+        effect: caxplan_model::FailureEffect::None,
+    }
+}
+
+fn not_undoable(call: &Call) -> Outcome {
+    Outcome::failed(FailureKind::Invalid, format!("{} cannot be undone", call.action))
+}
+
+/// An action whose arguments are still JSON.
+#[async_trait]
+trait Untyped: Send + Sync {
+    async fn forecast(&self, call: &Call, context: &Context) -> Result<Forecast, Cause>;
+    async fn perform(&self, call: &Call, context: &Context) -> Outcome;
+    async fn probe(&self, call: &Call, context: &Context) -> Verdict;
+    async fn undo(&self, call: &Call, before: &Value, context: &Context) -> Outcome;
+}
+
+struct Typed<A>(std::marker::PhantomData<fn() -> A>);
+
+#[async_trait]
+impl<A: Action> Untyped for Typed<A> {
+    async fn forecast(&self, call: &Call, context: &Context) -> Result<Forecast, Cause> {
+        call.arguments::<A>()?.forecast(call, context).await
+    }
+
+    async fn perform(&self, call: &Call, context: &Context) -> Outcome {
+        match call.arguments::<A>() {
+            Ok(action) => action.perform(call, context).await,
+            Err(cause) => nothing_done(cause),
+        }
+    }
+
+    async fn probe(&self, call: &Call, context: &Context) -> Verdict {
+        match call.arguments::<A>() {
+            Ok(action) => action.probe(call, context).await,
+            Err(cause) => Verdict::Unknown {
+                reason: cause.message,
+            },
+        }
+    }
+
+    async fn undo(&self, call: &Call, before: &Value, context: &Context) -> Outcome {
+        match call.arguments::<A>() {
+            Ok(action) => action.undo(call, before, context).await,
+            Err(cause) => nothing_done(cause),
+        }
+    }
+}
