@@ -1,8 +1,12 @@
 //! The pure engine.
 //!
 //! Two halves, joined by [`caxplan_model::Graph`]: [`load`] turns plan text into a graph (YAML with spans → validate →
-//! bind → expand), and [`schedule`] turns events into records and commands. Nothing here does I/O, reads a clock,
-//! draws randomness or is async: time, seeds and file contents are arguments.
+//! bind → expand), and [`schedule`] turns events into records and commands. Both read [`template`]s and
+//! [`condition`]s, and both [`expand`] a `foreach`. Nothing here does I/O, reads a clock, draws randomness or is async:
+//! time, seeds and file contents are arguments.
 
+pub mod condition;
+pub mod expand;
 pub mod load;
 pub mod schedule;
+pub mod template;

@@ -1,0 +1,382 @@
+//! Templates: minijinja with strict undefined, over one scope.
+//!
+//! A text that is one whole `{{ expression }}` keeps the expression's type; any other text with templates becomes a text.
+//! What a template yields is never parsed again: a parameter whose value is `{{ x }}` stays that text.
+
+use crate::condition;
+use caxplan_model::{Map, Target, Value};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{Environment, UndefinedBehavior};
+use std::ops::Range;
+use std::sync::LazyLock;
+
+/// What templates and conditions can see.
+///
+/// `root` is an object: `params`, `vars`, `target`, `targets` (a list of [`Target`]s, which the function `targets()`
+/// selects from), `steps`, `run`, `secrets`, `env`, and what `foreach` bound.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scope {
+    /// The object.
+    pub root: Value,
+}
+
+/// Resolves one text. A text without templates is itself.
+///
+/// # Errors
+/// A message for a person that names the template and what is missing or wrong in it.
+pub fn resolve(text: &str, scope: &Scope) -> Result<Value, String> {
+    if !is_template(text) {
+        return Ok(Value::String(text.to_owned()));
+    }
+    render(text, &context(scope), scope)
+}
+
+/// Resolves every text in `map`, however deep; keys stay as they are.
+///
+/// # Errors
+/// As [`resolve`], with the path of the value: `argv.2: …`.
+pub fn resolve_map(map: &Map, scope: &Scope) -> Result<Map, String> {
+    let context = context(scope);
+    map.iter()
+        .map(|(key, value)| Ok((key.clone(), resolve_value(value, key, &context, scope)?)))
+        .collect()
+}
+
+/// Evaluates a `when`: a template that yields a boolean, or a [condition](crate::condition).
+///
+/// # Errors
+/// A message for a person.
+pub fn evaluate_when(text: &str, scope: &Scope) -> Result<bool, String> {
+    if !is_template(text) {
+        return condition::evaluate(text, &scope.root).map(|verdict| verdict.ok);
+    }
+    match resolve(text, scope)? {
+        Value::Bool(value) => Ok(value),
+        other => Err(format!("`{text}` must yield true or false, and yields {other}")),
+    }
+}
+
+/// Whether a text holds a template.
+pub fn is_template(text: &str) -> bool {
+    text.contains("{{") || text.contains("{%") || text.contains("{#")
+}
+
+/// Why a text is no valid template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SyntaxError {
+    /// What is wrong, for a person.
+    pub(crate) message: String,
+    /// Where in the text, in bytes, if it is known.
+    pub(crate) range: Option<Range<usize>>,
+}
+
+/// The variables that a text reads, as dotted paths in order (`params.version`, `targets`), without those that it sets
+/// itself and without built-in functions.
+#[allow(dead_code)]
+pub(crate) fn references(text: &str) -> Result<Vec<String>, SyntaxError> {
+    if !is_template(text) {
+        return Ok(Vec::new());
+    }
+    let environment = &*ENVIRONMENT;
+    let names = environment
+        .template_from_str(text)
+        .map_err(|error| SyntaxError {
+            message: error.detail().unwrap_or("syntax error").to_owned(),
+            range: error.range(),
+        })?
+        .undeclared_variables(true);
+    let mut names: Vec<String> = names
+        .into_iter()
+        .filter(|name| environment.globals().all(|(global, _)| global != name))
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+/// The expression of a text that is one whole `{{ expression }}`.
+fn whole_expression(text: &str) -> Option<&str> {
+    let inner = text.trim().strip_prefix("{{")?.strip_suffix("}}")?;
+    let inner = inner.strip_prefix(['-', '+']).unwrap_or(inner);
+    let inner = inner.strip_suffix('-').unwrap_or(inner).trim();
+    // `{{ a }} and {{ b }}` begins and ends alike, but `a }} and {{ b` is no expression.
+    ENVIRONMENT.compile_expression(inner).is_ok().then_some(inner)
+}
+
+static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_debug(true);
+    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    environment.set_syntax(
+        SyntaxConfig::builder()
+            .keep_trailing_newline(true)
+            .build()
+            .expect("the default delimiters are valid"),
+    );
+    environment
+});
+
+/// What minijinja sees: the scope, with `targets` as a function in place of the list.
+fn context(scope: &Scope) -> minijinja::Value {
+    let Value::Object(root) = &scope.root else {
+        return data(&scope.root);
+    };
+    let targets: Vec<Target> = root
+        .get("targets")
+        .and_then(|list| serde_json::from_value(list.clone()).ok())
+        .unwrap_or_default();
+    let fields = root.iter().filter(|(name, _)| *name != "targets");
+    minijinja::Value::from_pairs(
+        fields
+            .map(|(name, value)| (name.clone(), data(value)))
+            .chain([("targets".to_owned(), targets_function(targets))]),
+    )
+}
+
+fn data(value: &impl serde::Serialize) -> minijinja::Value {
+    minijinja::Value::from(Serde(value))
+}
+
+fn targets_function(targets: Vec<Target>) -> minijinja::Value {
+    minijinja::Value::from_function(move |selector: Option<&str>| {
+        let selector = Selector::parse(selector.unwrap_or_default())
+            .map_err(|message| minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, message))?;
+        let selected: Vec<&Target> = targets.iter().filter(|target| selector.matches(target)).collect();
+        Ok(data(&selected))
+    })
+}
+
+/// Which targets: `role=storage`, `zone!=b`, `group:web`, `name=node-1`, several joined by commas (all must hold).
+struct Selector<'a>(Vec<Term<'a>>);
+
+enum Term<'a> {
+    Label {
+        name: &'a str,
+        value: &'a str,
+        equal: bool,
+    },
+    Group(&'a str),
+}
+
+impl<'a> Selector<'a> {
+    fn parse(text: &'a str) -> Result<Self, String> {
+        text.split(',')
+            .map(str::trim)
+            .filter(|term| !term.is_empty())
+            .map(|term| {
+                if let Some(group) = term.strip_prefix("group:") {
+                    return Ok(Term::Group(group.trim()));
+                }
+                let (name, value) = term.split_once('=').ok_or_else(|| {
+                    format!("`{term}` selects nothing; write `label=value`, `label!=value` or `group:name`")
+                })?;
+                let (name, equal) = match name.strip_suffix('!') {
+                    Some(name) => (name, false),
+                    None => (name, true),
+                };
+                Ok(Term::Label {
+                    name: name.trim(),
+                    value: value.trim(),
+                    equal,
+                })
+            })
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    fn matches(&self, target: &Target) -> bool {
+        self.0.iter().all(|term| match term {
+            Term::Group(group) => target.groups.iter().any(|of| of == group),
+            Term::Label { name, value, equal } => {
+                let found = match target.labels.get(*name) {
+                    Some(label) => Some(label.as_str()),
+                    None if *name == "name" => Some(target.name.as_str()),
+                    None => None,
+                };
+                (found == Some(*value)) == *equal
+            }
+        })
+    }
+}
+
+fn resolve_value(
+    value: &Value,
+    path: &str,
+    context: &minijinja::Value,
+    scope: &Scope,
+) -> Result<Value, String> {
+    match value {
+        Value::String(text) if is_template(text) => {
+            render(text, context, scope).map_err(|message| format!("{path}: {message}"))
+        }
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .map(|(at, item)| resolve_value(item, &format!("{path}.{at}"), context, scope))
+            .collect::<Result<_, _>>()
+            .map(Value::Array),
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, item)| {
+                Ok((
+                    key.clone(),
+                    resolve_value(item, &format!("{path}.{key}"), context, scope)?,
+                ))
+            })
+            .collect::<Result<Map, String>>()
+            .map(Value::Object),
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => Ok(value.clone()),
+    }
+}
+
+fn render(text: &str, context: &minijinja::Value, scope: &Scope) -> Result<Value, String> {
+    let failed = |error: &minijinja::Error| describe(text, error, scope);
+    let Some(expression) = whole_expression(text) else {
+        return ENVIRONMENT
+            .render_str(text, context.clone())
+            .map(Value::String)
+            .map_err(|error| failed(&error));
+    };
+    // It compiled a moment ago.
+    let compiled = ENVIRONMENT
+        .compile_expression(expression)
+        .map_err(|error| failed(&error))?;
+    let value = compiled.eval(context.clone()).map_err(|error| failed(&error))?;
+    if value.is_undefined() {
+        return Err(undefined(text, scope).unwrap_or_else(|| format!("`{text}` is not defined")));
+    }
+    serde_json::to_value(&value).map_err(|error| format!("`{text}` yields what is no data: {error}"))
+}
+
+fn describe(text: &str, error: &minijinja::Error, scope: &Scope) -> String {
+    if error.kind() == minijinja::ErrorKind::UndefinedError
+        && let Some(message) = undefined(text, scope)
+    {
+        return message;
+    }
+    match error.detail() {
+        Some(detail) => format!("`{text}`: {detail}"),
+        None => format!("`{text}`: {}", error.kind()),
+    }
+}
+
+/// Says which of the variables of `text` is not there, and what is there in its place.
+fn undefined(text: &str, scope: &Scope) -> Option<String> {
+    let names = references(text).ok()?;
+    names.iter().find_map(|name| {
+        let mut at = &scope.root;
+        let mut seen = String::new();
+        for segment in name.split('.') {
+            match at.get(segment) {
+                Some(next) => at = next,
+                None if seen.is_empty() => return Some(format!("`{text}`: `{segment}` is not defined here")),
+                None => {
+                    let has = match at.as_object() {
+                        Some(map) if map.is_empty() => "it is empty".to_owned(),
+                        Some(map) => {
+                            let keys: Vec<&str> = map.keys().map(String::as_str).collect();
+                            format!("it has {}", keys.join(", "))
+                        }
+                        None => "it is no object".to_owned(),
+                    };
+                    return Some(format!("`{text}`: `{seen}` has no `{segment}`; {has}"));
+                }
+            }
+            if !seen.is_empty() {
+                seen.push('.');
+            }
+            seen.push_str(segment);
+        }
+        None
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Scope, evaluate_when, references, resolve, resolve_map};
+    use serde_json::json;
+
+    fn scope() -> Scope {
+        Scope {
+            root: json!({
+                "params": {"version": "1.1.0", "size": 3, "evil": "{{ params.size }}", "nodes": ["a", "b"]},
+                "steps": {"pick": {"output": {"node": {"name": "node-2"}}}},
+                "targets": [
+                    {"name": "n1", "groups": ["web"], "labels": {"role": "storage"}},
+                    {"name": "n2", "labels": {"role": "edge"}},
+                ],
+            }),
+        }
+    }
+
+    #[test]
+    fn texts_are_resolved() {
+        let check = |text: &str, expected: Result<serde_json::Value, &str>| {
+            assert_eq!(resolve(text, &scope()), expected.map_err(str::to_owned), "{text}");
+        };
+        check("plain", Ok(json!("plain")));
+        check("{{ params.size }}", Ok(json!(3)));
+        check(" {{- params.nodes -}} ", Ok(json!(["a", "b"])));
+        check("v{{ params.version }}", Ok(json!("v1.1.0")));
+        check("{{ params.size }}{{ params.size }}", Ok(json!("33")));
+        check("{{ '}}' }}", Ok(json!("}}")));
+        check("{{ params.evil }}", Ok(json!("{{ params.size }}")));
+        check("<{{ params.evil }}>", Ok(json!("<{{ params.size }}>")));
+        check("{{ params.size > 2 }}", Ok(json!(true)));
+        check("{{ steps.pick.output.node.name }}", Ok(json!("node-2")));
+        check(
+            "{{ targets('role=storage') | map(attribute='name') | list }}",
+            Ok(json!(["n1"])),
+        );
+        check(
+            "{{ targets('role!=storage') | map(attribute='name') | list }}",
+            Ok(json!(["n2"])),
+        );
+        check("{{ targets('group:web') | length }}", Ok(json!(1)));
+        check("{{ targets() | length }}", Ok(json!(2)));
+        check(
+            "{{ params.verson }}",
+            Err("`{{ params.verson }}`: `params` has no `verson`; it has version, size, evil, nodes"),
+        );
+        check("{{ nope }}", Err("`{{ nope }}`: `nope` is not defined here"));
+        check(
+            "x{{ steps.pick.output.node.port }}",
+            Err("`x{{ steps.pick.output.node.port }}`: `steps.pick.output.node` has no `port`; it has name"),
+        );
+    }
+
+    #[test]
+    fn maps_are_resolved_deep_and_say_where() {
+        let map = json!({"argv": ["echo", "{{ params.size }}"], "{{ k }}": {"v": "{{ params.version }}"}});
+        let resolved = resolve_map(map.as_object().expect("a map"), &scope()).expect("resolves");
+        assert_eq!(
+            serde_json::Value::Object(resolved),
+            json!({"argv": ["echo", 3], "{{ k }}": {"v": "1.1.0"}})
+        );
+        let map = json!({"argv": ["echo", "{{ x }}"]});
+        assert_eq!(
+            resolve_map(map.as_object().expect("a map"), &scope()).expect_err("x is not there"),
+            "argv.1: `{{ x }}`: `x` is not defined here"
+        );
+    }
+
+    #[test]
+    fn when_is_a_condition_or_a_template() {
+        assert_eq!(evaluate_when("params.size > 2", &scope()), Ok(true));
+        assert_eq!(
+            evaluate_when("{{ params.nodes | length == 0 }}", &scope()),
+            Ok(false)
+        );
+        assert!(evaluate_when("{{ params.size }}", &scope()).is_err());
+    }
+
+    #[test]
+    fn references_are_paths() {
+        assert_eq!(
+            references("{% for x in params.nodes %}{{ x }}{{ steps.a.output.b }}{% endfor %}{{ range(3) }}"),
+            Ok(vec!["params.nodes".to_owned(), "steps.a.output.b".to_owned()])
+        );
+        assert!(references("{{ a b }}").is_err());
+    }
+}
