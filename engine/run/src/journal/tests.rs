@@ -1,0 +1,200 @@
+use super::{Batch, Journal, JournalError, LogChunk, LogCursor, NewRun, Request, RunName, Tail};
+use crate::StateDir;
+use caxplan_adapter::Stream;
+use caxplan_model::{AttemptNo, Graph, Record, RunEnd, RunId, StepId, Timestamp};
+use std::path::Path;
+
+struct World {
+    folder: tempfile::TempDir,
+    journal: Journal,
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let journal = open(folder.path());
+        Self { folder, journal }
+    }
+
+    fn create(&mut self, id: &str) -> (RunId, Tail) {
+        let id = RunId::from(id);
+        let new = NewRun {
+            id: &id,
+            plan: Path::new("/plans/x.yaml"),
+            graph: &Graph::empty("x"),
+            secret_params: &["token".to_owned()],
+            seed: 7,
+            by: "me@here",
+        };
+        let (_, tail) = self.journal.create(&new).expect("created");
+        (id, tail)
+    }
+}
+
+fn open(folder: &Path) -> Journal {
+    Journal::open(&StateDir::at(folder).expect("made")).expect("opened")
+}
+
+fn paused(at: u64) -> Record {
+    Record::Paused {
+        at: Timestamp(at),
+        paused: true,
+    }
+}
+
+fn records(records: Vec<Record>) -> Batch {
+    Batch {
+        records,
+        ..Batch::default()
+    }
+}
+
+#[test]
+fn what_was_committed_is_read_again_by_another_process() {
+    let mut world = World::new();
+    let (id, mut tail) = world.create("01aa");
+    world
+        .journal
+        .commit(&id, &mut tail, &records(vec![paused(1), paused(2)]))
+        .expect("committed");
+    let read = open(world.folder.path()).load(&id).expect("whole");
+    assert_eq!(read.records[1..], [paused(1), paused(2)]);
+    assert_eq!(read.tail, tail);
+    assert_eq!(
+        (read.summary.end, read.secret_params),
+        (None, vec!["token".to_owned()])
+    );
+}
+
+#[test]
+fn runs_are_found_as_users_name_them() {
+    let mut world = World::new();
+    assert!(matches!(
+        world.journal.find(&RunName::Last),
+        Err(JournalError::NoRuns)
+    ));
+    world.create("01aa");
+    let (newest, mut tail) = world.create("01ab");
+    let ended = Record::RunEnded {
+        at: Timestamp(5),
+        end: RunEnd::Failed,
+    };
+    world
+        .journal
+        .commit(&newest, &mut tail, &records(vec![ended]))
+        .expect("committed");
+    let prefix = |text: &str| world.journal.find(&RunName::Prefix(text.to_owned()));
+    assert_eq!(prefix("01AB").expect("one").as_str(), "01ab");
+    assert!(
+        matches!(prefix("01a"), Err(JournalError::Ambiguous { candidates, .. }) if candidates.len() == 2)
+    );
+    assert!(matches!(prefix("02"), Err(JournalError::UnknownRun(_))));
+    assert_eq!(world.journal.find(&RunName::Last).expect("one"), newest);
+    assert_eq!(world.journal.runs(1).expect("read")[0].end, Some(RunEnd::Failed));
+}
+
+#[test]
+fn damage_is_seen() {
+    fn check(damage: &str, expected: &str) {
+        let mut world = World::new();
+        let (id, mut tail) = world.create("01aa");
+        let ended = Record::RunEnded {
+            at: Timestamp(5),
+            end: RunEnd::Failed,
+        };
+        let batch = records(vec![paused(1), paused(2), ended]);
+        world.journal.commit(&id, &mut tail, &batch).expect("committed");
+        world.journal.connection.execute_batch(damage).expect("damaged");
+        let error = world.journal.load(&id).expect_err("damaged");
+        assert!(error.to_string().contains(expected), "{damage}: {error}");
+    }
+    check(
+        "UPDATE records SET body = replace(body, 'true', 'false') WHERE seq = 2",
+        "record 2 was altered",
+    );
+    check("DELETE FROM records WHERE seq = 3", "record 3 is missing");
+    check(
+        "DELETE FROM records WHERE seq = 4",
+        "records after number 3 are missing",
+    );
+    check(
+        "UPDATE runs SET graph = replace(graph, 'x', 'y')",
+        "graph was altered",
+    );
+}
+
+#[test]
+fn a_full_disk_leaves_what_was_committed_and_says_so() {
+    let mut world = World::new();
+    let (id, mut tail) = world.create("01aa");
+    let pages: i64 = world
+        .journal
+        .connection
+        .pragma_query_value(None, "page_count", |row| row.get(0))
+        .expect("read");
+    let limit = |journal: &Journal, pages: i64| {
+        journal
+            .connection
+            .pragma_update_and_check(None, "max_page_count", pages, |row| row.get::<_, i64>(0))
+            .expect("set");
+    };
+    limit(&world.journal, pages);
+    let before = tail.clone();
+    let batch = records((0..1_000).map(paused).collect());
+    let error = world.journal.commit(&id, &mut tail, &batch).expect_err("full");
+    assert!(matches!(error, JournalError::Full { .. }), "{error}");
+    assert!(error.hint().expect("a hint").contains("make space"));
+    assert_eq!(tail, before);
+    assert_eq!(world.journal.load(&id).expect("whole").tail, before);
+    limit(&world.journal, 1_000_000);
+    world
+        .journal
+        .commit(&id, &mut tail, &batch)
+        .expect("there is space again");
+    assert_eq!(world.journal.load(&id).expect("whole").records.len(), 1_001);
+}
+
+#[test]
+fn requests_stay_until_they_are_handled() {
+    let mut world = World::new();
+    let (id, mut tail) = world.create("01aa");
+    let seen = world.journal.data_version().expect("read");
+    let request = Request::Pause { paused: true };
+    open(world.folder.path())
+        .ask(&id, "me@there", &request)
+        .expect("asked");
+    assert_ne!(world.journal.data_version().expect("read"), seen);
+    let asked = world.journal.requests(&tail).expect("read");
+    assert_eq!((asked[0].by.as_str(), &asked[0].request), ("me@there", &request));
+    let mut batch = records(vec![paused(1)]);
+    batch.handled.push(asked[0].id);
+    world.journal.commit(&id, &mut tail, &batch).expect("committed");
+    assert_eq!(world.journal.requests(&tail).expect("read"), []);
+    let unknown = world.journal.ask(&RunId::from("01zz"), "me", &request);
+    assert!(matches!(unknown, Err(JournalError::UnknownRun(_))));
+}
+
+#[test]
+fn logs_are_read_by_step_and_from_where_the_reader_stands() {
+    let mut world = World::new();
+    let (id, mut tail) = world.create("01aa");
+    let chunk = |step: &str| LogChunk {
+        at: Timestamp(1),
+        step: StepId::from(step),
+        attempt: AttemptNo::FIRST,
+        stream: Stream::Stderr,
+        bytes: step.as_bytes().to_vec(),
+    };
+    let batch = Batch {
+        logs: ["a", "a/b", "ab"].map(chunk).to_vec(),
+        ..Batch::default()
+    };
+    world.journal.commit(&id, &mut tail, &batch).expect("committed");
+    let (of_a, end) = world
+        .journal
+        .logs(&id, Some("a"), LogCursor::default())
+        .expect("read");
+    assert_eq!(of_a, [chunk("a"), chunk("a/b")]);
+    let (rest, _) = world.journal.logs(&id, None, end).expect("read");
+    assert_eq!(rest, [chunk("ab")]);
+}
