@@ -31,6 +31,9 @@ pub enum Record {
         at: Timestamp,
         /// What was said about steps in doubt.
         in_doubt: InDoubtPolicy,
+        /// What ended after this checkpoint was reached is as if it had not begun.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<crate::CheckpointName>,
     },
     /// An attempt is about to start. Durable before its effect begins.
     StepStarted {
@@ -45,6 +48,9 @@ pub enum Record {
         before: Value,
     },
     /// An attempt ended. Durable before anything that depends on it starts.
+    ///
+    /// An end without a start says that the attempt failed before it could begin, and did nothing: its condition or
+    /// arguments could not be had. Only so can it speak of a group, a wait or a watch too.
     StepEnded {
         /// When.
         at: Timestamp,

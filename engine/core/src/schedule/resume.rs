@@ -1,0 +1,192 @@
+//! What it means that an engine takes a run up: the record `Resumed`.
+//!
+//! Where the last engine died, everything stands where it stood, and attempts that were going on are in doubt. Where
+//! the run had *ended* (failed, cancelled, waiting, stuck), what failed gets a fresh set of attempts as well.
+
+use super::group::Seen;
+use super::shape::indices;
+use super::state::{Part, State};
+use super::status::{NodeStatus, UndoStatus};
+use caxplan_model::{
+    AttemptNo, CheckpointName, FailureEffect, FailureKind, InDoubtPolicy, NodeIndex, NodeKind, Outcome,
+};
+
+impl State {
+    pub(super) fn resumed(&mut self, in_doubt: InDoubtPolicy, from: Option<&CheckpointName>) {
+        let ended = self.run.ended.take().is_some();
+        let cancelled = self.run.cancel.take().is_some();
+        self.run.live = true;
+        self.run.paused = false;
+        self.run.in_doubt = in_doubt;
+        self.doubt_what_was_running();
+        if self.run.rollback.is_some() {
+            return;
+        }
+        if let Some(kept) = from.and_then(|name| self.checkpoint_order(name)) {
+            self.reset_after(kept);
+        }
+        if ended || cancelled {
+            self.reset_failures(cancelled);
+        }
+        self.rebuild();
+    }
+
+    fn doubt_what_was_running(&mut self) {
+        for at in indices(&self.graph) {
+            let acts = matches!(&self.graph.node(at).kind, NodeKind::Action(action) if !action.read_only);
+            let state = &mut self.nodes[at.index()];
+            let Part::Step(step) = &mut state.part else {
+                continue;
+            };
+            if let NodeStatus::Running(attempt) = state.status {
+                state.status = NodeStatus::InDoubt(attempt);
+                step.may_have_acted |= acts;
+                // An attempt that was lost does not count against the limit.
+                step.round = step.round.saturating_sub(1);
+            }
+            match step.undo {
+                UndoStatus::Running(_) | UndoStatus::Retrying { .. } | UndoStatus::Failed => {
+                    step.undo = UndoStatus::NotTried;
+                    step.undo_round = 0;
+                }
+                UndoStatus::NotTried | UndoStatus::Undone => {}
+            }
+        }
+    }
+
+    /// `from: CHECKPOINT`: what ended after that record is as if it had not begun.
+    fn reset_after(&mut self, kept: u64) {
+        for at in indices(&self.graph) {
+            let state = &self.nodes[at.index()];
+            if state.status.is_ended() && state.order > kept {
+                self.forget(at);
+            }
+        }
+    }
+
+    /// Walks from the root to what failed, along what the run has not got past.
+    fn reset_failures(&mut self, cancelled: bool) {
+        let mut open = vec![NodeIndex::ROOT];
+        while let Some(at) = open.pop() {
+            if matches!(self.status(at), NodeStatus::Failed(_)) {
+                self.retry(at);
+            }
+            match self.graph.node(at).kind {
+                NodeKind::Block { body, rescue, always } => {
+                    self.reset_block(at, (body, rescue, always), cancelled, &mut open);
+                }
+                _ => {
+                    let all = !matches!(self.graph.node(at).kind, NodeKind::Rolling(_));
+                    // A rolling group gets past the failures that it tolerates.
+                    let retries = all || self.is_failing(at);
+                    for child in self.shapes.get(at).children.clone() {
+                        let goes_on = match self.seen(child) {
+                            Seen::Open => self.nodes[child.index()].begun,
+                            Seen::Failed(_) => retries,
+                            Seen::Well => false,
+                        };
+                        if goes_on {
+                            open.push(child);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// A block whose body is tried anew cleans up anew: its `rescue` and `always` are as if they had not begun.
+    fn reset_block(
+        &mut self,
+        block: NodeIndex,
+        (body, rescue, always): (NodeIndex, Option<NodeIndex>, Option<NodeIndex>),
+        cancelled: bool,
+        open: &mut Vec<NodeIndex>,
+    ) {
+        let seen = |node: Option<NodeIndex>| node.map(|node| self.seen(node));
+        let begun = |node: Option<NodeIndex>| node.is_some_and(|node| self.nodes[node.index()].begun);
+        let settled = match self.seen(body) {
+            Seen::Open => false,
+            Seen::Well => true,
+            Seen::Failed(failure) => failure.policy.is_none() && seen(rescue) == Some(Seen::Well),
+        };
+        let failed = matches!(self.seen(body), Seen::Failed(_));
+        let rescuing = failed && begun(rescue) && seen(rescue) == Some(Seen::Open);
+        let cleaning = failed && begun(always) && !self.status(block).is_ended();
+        if settled || (cleaning && !cancelled && !rescuing) {
+            open.extend(always);
+            return;
+        }
+        if rescuing {
+            open.extend(rescue);
+        } else {
+            open.push(body);
+            if let Some(rescue) = rescue {
+                self.forget_all(rescue);
+            }
+        }
+        if let Some(always) = always {
+            self.forget_all(always);
+        }
+    }
+
+    /// A step or group that failed may be tried again; what it is known to have done stays known.
+    fn retry(&mut self, node: NodeIndex) {
+        let state = &mut self.nodes[node.index()];
+        state.status = NodeStatus::Pending;
+        state.timer = None;
+        match &mut state.part {
+            Part::Group(group) => {
+                group.broken = false;
+                state.status = NodeStatus::Active;
+            }
+            Part::Step(step) => {
+                step.round = 0;
+                if step.outcome.as_ref().is_some_and(leaves_in_doubt) {
+                    state.status = NodeStatus::InDoubt(AttemptNo(step.attempts));
+                }
+            }
+            Part::Watch { breaches } => *breaches = 0,
+            Part::Wait | Part::Ask => {}
+        }
+    }
+
+    fn forget_all(&mut self, node: NodeIndex) {
+        let mut open = vec![node];
+        while let Some(at) = open.pop() {
+            self.forget(at);
+            open.extend_from_slice(&self.shapes.get(at).children);
+        }
+    }
+
+    /// A node is as if it had not begun. An attempt in doubt stays in doubt.
+    fn forget(&mut self, node: NodeIndex) {
+        let state = &mut self.nodes[node.index()];
+        if matches!(state.status, NodeStatus::InDoubt(_)) {
+            return;
+        }
+        state.status = NodeStatus::Pending;
+        state.begun = false;
+        state.timer = None;
+        match &mut state.part {
+            Part::Group(group) => {
+                // The batch follows from the children.
+                group.broken = false;
+            }
+            Part::Step(step) => step.round = 0,
+            Part::Watch { breaches } => *breaches = 0,
+            Part::Wait | Part::Ask => {}
+        }
+    }
+}
+
+/// Whether nobody can tell what became of an attempt that has an end: the connection was lost, or a person aborted it.
+fn leaves_in_doubt(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Unknown { .. } => true,
+        Outcome::Failed { cause, effect } => {
+            *effect == FailureEffect::Possible
+                && matches!(cause.kind, FailureKind::Cancelled | FailureKind::Lost)
+        }
+        Outcome::Changed { .. } | Outcome::Unchanged { .. } => false,
+    }
+}

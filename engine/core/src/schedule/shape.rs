@@ -1,0 +1,107 @@
+//! The tree's lasting shape, so that nothing searches for a parent, a child or a name.
+
+use caxplan_model::{Graph, Node, NodeIndex, NodeKind};
+
+/// Who stands around a node.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shape {
+    /// The group it belongs to.
+    pub(super) parent: Option<NodeIndex>,
+    /// What belongs to it, in order; batches follow each other.
+    pub(super) children: Vec<NodeIndex>,
+    /// For a rolling group: how many children stand in this batch and those before it. No batch is empty.
+    pub(super) batch_ends: Vec<u32>,
+    /// Siblings that need it.
+    pub(super) dependents: Vec<NodeIndex>,
+}
+
+/// The shapes of all nodes, and the nodes by name.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shapes {
+    shapes: Vec<Shape>,
+    by_name: Vec<NodeIndex>,
+}
+
+impl Shapes {
+    pub(super) fn of(graph: &Graph) -> Self {
+        let mut this = Self::default();
+        this.extend(graph);
+        this
+    }
+
+    /// Takes in nodes that were appended to the graph, and the changed group that they belong to.
+    pub(super) fn grow(&mut self, graph: &Graph, group: NodeIndex) {
+        self.extend(graph);
+        let shape = &mut self.shapes[group.index()];
+        (shape.children, shape.batch_ends) = members(graph.node(group));
+    }
+
+    pub(super) fn get(&self, node: NodeIndex) -> &Shape {
+        &self.shapes[node.index()]
+    }
+
+    /// The nodes that are called so, in the order of the graph.
+    pub(super) fn named<'a>(&'a self, graph: &'a Graph, name: &str) -> &'a [NodeIndex] {
+        let name_of = |node: &NodeIndex| graph.node(*node).name.as_str();
+        let from = self.by_name.partition_point(|node| name_of(node) < name);
+        let to = self.by_name.partition_point(|node| name_of(node) <= name);
+        &self.by_name[from..to]
+    }
+
+    fn extend(&mut self, graph: &Graph) {
+        let old = self.shapes.len();
+        for node in &graph.nodes[old..] {
+            let (children, batch_ends) = members(node);
+            self.shapes.push(Shape {
+                parent: node.parent,
+                children,
+                batch_ends,
+                dependents: Vec::new(),
+            });
+        }
+        for at in indices(graph).skip(old) {
+            for need in &graph.node(at).needs {
+                self.shapes[need.index()].dependents.push(at);
+            }
+        }
+        self.by_name.extend(indices(graph).skip(old));
+        // Stable, so that equal names stay in the order of the graph.
+        self.by_name
+            .sort_by(|a, b| graph.node(*a).name.cmp(&graph.node(*b).name));
+    }
+}
+
+/// All indices of a graph. A graph of more than 2³² nodes cannot be loaded.
+pub(super) fn indices(
+    graph: &Graph,
+) -> impl DoubleEndedIterator<Item = NodeIndex> + ExactSizeIterator + use<> {
+    let count = u32::try_from(graph.nodes.len()).unwrap_or(u32::MAX) as usize;
+    (0..count).map(|at| NodeIndex(at as u32))
+}
+
+fn members(node: &Node) -> (Vec<NodeIndex>, Vec<u32>) {
+    match &node.kind {
+        NodeKind::Sequence { children }
+        | NodeKind::Parallel { children, .. }
+        | NodeKind::Dag { children, .. } => (children.clone(), Vec::new()),
+        NodeKind::Rolling(rolling) => {
+            let mut all = Vec::new();
+            let mut ends = Vec::new();
+            for batch in rolling.batches.iter().filter(|batch| !batch.is_empty()) {
+                all.extend_from_slice(batch);
+                ends.push(u32::try_from(all.len()).unwrap_or(u32::MAX));
+            }
+            (all, ends)
+        }
+        NodeKind::Block { body, rescue, always } => (
+            std::iter::once(*body).chain(*rescue).chain(*always).collect(),
+            Vec::new(),
+        ),
+        NodeKind::Foreach(_)
+        | NodeKind::Action(_)
+        | NodeKind::Wait { .. }
+        | NodeKind::Watch(_)
+        | NodeKind::Approve { .. }
+        | NodeKind::Checklist(_) => (Vec::new(), Vec::new()),
+    }
+}

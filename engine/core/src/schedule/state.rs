@@ -1,0 +1,476 @@
+//! The state of a run: the fold of its records over its graph.
+
+use super::group::Group;
+use super::shape::{Shapes, indices};
+use super::status::{Failure, NodeStatus, UndoStatus};
+use caxplan_model::{
+    Answer, AttemptNo, CheckpointName, Graph, InDoubtPolicy, Node, NodeIndex, NodeKind, OnFailure, Outcome,
+    Record, RunEnd, Timestamp, Value, WaitReason,
+};
+use std::fmt;
+
+/// The state of a run. [`State::apply`] is the only thing that changes it.
+#[derive(Clone, Debug)]
+pub struct State {
+    pub(super) graph: Graph,
+    pub(super) shapes: Shapes,
+    pub(super) nodes: Vec<NodeState>,
+    pub(super) run: Run,
+}
+
+/// What is known of one node.
+#[derive(Clone, Debug)]
+pub(super) struct NodeState {
+    pub(super) status: NodeStatus,
+    /// Whether it, or something in it, has a record that still counts.
+    pub(super) begun: bool,
+    /// The number of the record that ended it last, or that started it if it never ended.
+    pub(super) order: u64,
+    /// Siblings that it needs and that have not ended well.
+    pub(super) needs_left: u32,
+    /// When its timer is due: of a wait, a watch, or between two batches.
+    pub(super) timer: Option<Timestamp>,
+    pub(super) part: Part,
+}
+
+/// What is known of a node beyond its status.
+#[derive(Clone, Debug)]
+pub(super) enum Part {
+    Group(Group),
+    Step(Box<Step>),
+    Watch { breaches: u32 },
+    Wait,
+    Ask,
+}
+
+/// What is known of an action's attempts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Step {
+    /// The last attempt's number; 0 if there was none.
+    pub(super) attempts: u32,
+    /// The attempts that count against the limit: those since the run was last resumed after its end.
+    pub(super) round: u32,
+    pub(super) outcome: Option<Outcome>,
+    /// What was seen before the first attempt that may have acted.
+    pub(super) before: Value,
+    /// Whether an attempt may have changed something that was not undone.
+    pub(super) may_have_acted: bool,
+    /// What a person said about the attempt in doubt.
+    pub(super) answer: Option<Answer>,
+    /// Whether a person was asked about the attempt in doubt.
+    pub(super) asked: bool,
+    pub(super) undo: UndoStatus,
+    pub(super) undo_attempts: u32,
+    pub(super) undo_round: u32,
+}
+
+/// What is known of the run as a whole.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Run {
+    /// How many records were applied.
+    pub(super) records: u64,
+    pub(super) seed: u64,
+    /// Whether an engine has the run.
+    pub(super) live: bool,
+    pub(super) in_doubt: InDoubtPolicy,
+    pub(super) paused: bool,
+    /// Whether a person asked the run to end, and whether to abort.
+    pub(super) cancel: Option<Cancel>,
+    pub(super) rollback: Option<Rollback>,
+    pub(super) ended: Option<RunEnd>,
+}
+
+/// How the run was asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cancel {
+    Drain,
+    Abort,
+}
+
+/// How far a rollback goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rollback {
+    /// What was completed up to this record stays.
+    pub(super) keep: u64,
+}
+
+/// A record that cannot follow those before it. The state is unchanged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IllegalRecord {
+    /// The number that the record would have had, from 1.
+    pub seq: u64,
+    /// The node that it speaks of, if any.
+    pub node: Option<String>,
+    /// Why it is illegal.
+    pub reason: String,
+}
+
+impl fmt::Display for IllegalRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "record {} of the journal is illegal", self.seq)?;
+        if let Some(node) = &self.node {
+            write!(f, " for `{node}`")?;
+        }
+        write!(f, ": {}", self.reason)
+    }
+}
+
+impl std::error::Error for IllegalRecord {}
+
+impl State {
+    /// The state before the first record.
+    pub fn new(graph: Graph) -> Self {
+        let mut this = Self {
+            shapes: Shapes::of(&graph),
+            nodes: graph.nodes.iter().map(NodeState::new).collect(),
+            run: Run::default(),
+            graph,
+        };
+        this.rebuild();
+        this
+    }
+
+    /// Takes in the next record.
+    ///
+    /// # Errors
+    /// If the record cannot follow those before it; the state is unchanged then.
+    pub fn apply(&mut self, record: &Record) -> Result<(), IllegalRecord> {
+        self.check(record)?;
+        // Ends are numbered by the record that brought them about.
+        self.run.records += 1;
+        match record {
+            Record::RunCreated { seed, .. } => self.run.seed = *seed,
+            Record::Resumed { in_doubt, from, .. } => self.resumed(*in_doubt, from.as_ref()),
+            Record::StepStarted {
+                node,
+                attempt,
+                before,
+                ..
+            } => self.step_started(*node, *attempt, before),
+            Record::StepEnded {
+                node,
+                attempt,
+                outcome,
+                retry_at,
+                ..
+            } => self.step_ended(*node, *attempt, outcome, *retry_at),
+            Record::Skipped { node, .. } => self.end(*node, NodeStatus::Skipped),
+            Record::Expanded { node, items, .. } => self.expanded(*node, items)?,
+            Record::TimerSet { node, due, .. } => {
+                self.begin(*node);
+                self.nodes[node.index()].timer = Some(*due);
+            }
+            Record::TimerFired { node, .. } => self.timer_fired(*node),
+            Record::Breached { node, .. } => self.breached(*node),
+            Record::Waiting { reason, .. } => self.waiting(reason),
+            Record::Answered { node, answer, .. } => self.answered(*node, answer),
+            Record::Paused { paused, .. } => self.run.paused = *paused,
+            Record::CancelRequested { abort, .. } => {
+                self.run.cancel = Some(if *abort { Cancel::Abort } else { Cancel::Drain });
+            }
+            Record::RollbackStarted { to, .. } => {
+                let keep = to.as_ref().and_then(|to| self.checkpoint_order(to)).unwrap_or(0);
+                self.run.rollback = Some(Rollback { keep });
+            }
+            Record::UndoStarted { node, attempt, .. } => {
+                let step = self.step_mut(*node);
+                step.undo_attempts = attempt.0;
+                step.undo_round += 1;
+                step.undo = UndoStatus::Running(*attempt);
+            }
+            Record::UndoEnded {
+                node, end, retry_at, ..
+            } => self.undo_ended(*node, end, *retry_at),
+            Record::RunEnded { end, .. } => {
+                self.run.live = false;
+                self.run.ended = Some(*end);
+            }
+        }
+        Ok(())
+    }
+
+    /// The graph, with what was expanded so far.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Where a node stands.
+    pub fn status(&self, node: NodeIndex) -> &NodeStatus {
+        &self.nodes[node.index()].status
+    }
+
+    /// How the run left its last engine; `None` if it is going on, or if its engine died.
+    pub fn run_end(&self) -> Option<RunEnd> {
+        self.run.ended
+    }
+
+    /// How many records were applied: the number of the last one.
+    pub fn records(&self) -> u64 {
+        self.run.records
+    }
+
+    /// Whether the run only undoes from here on.
+    pub fn is_rolling_back(&self) -> bool {
+        self.run.rollback.is_some()
+    }
+
+    /// Whether a person has paused the run.
+    pub fn is_paused(&self) -> bool {
+        self.run.paused
+    }
+
+    /// The number of the last attempt of a step; `None` if it has none.
+    pub fn last_attempt(&self, node: NodeIndex) -> Option<AttemptNo> {
+        let attempts = self.step(node)?.attempts;
+        (attempts > 0).then_some(AttemptNo(attempts))
+    }
+
+    /// How the last attempt of a step ended.
+    pub fn outcome(&self, node: NodeIndex) -> Option<&Outcome> {
+        self.step(node)?.outcome.as_ref()
+    }
+
+    /// What the adapter saw before the first attempt that may have acted: what an undo restores.
+    pub fn before(&self, node: NodeIndex) -> Option<&Value> {
+        Some(&self.step(node)?.before)
+    }
+
+    /// Whether a step may have changed something that was not undone.
+    pub fn may_have_acted(&self, node: NodeIndex) -> bool {
+        self.step(node).is_some_and(|step| step.may_have_acted)
+    }
+
+    /// Where the undoing of a step stands.
+    pub fn undo_status(&self, node: NodeIndex) -> UndoStatus {
+        self.step(node).map_or(UndoStatus::NotTried, |step| step.undo)
+    }
+
+    /// When the timer of a wait, a watch or a rolling group is due, if it was set.
+    pub fn timer(&self, node: NodeIndex) -> Option<Timestamp> {
+        self.nodes[node.index()].timer
+    }
+
+    /// How many breaches a watch has seen.
+    pub fn breaches(&self, node: NodeIndex) -> u32 {
+        match &self.nodes[node.index()].part {
+            Part::Watch { breaches } => *breaches,
+            Part::Group(_) | Part::Step(_) | Part::Wait | Part::Ask => 0,
+        }
+    }
+
+    /// Whether this checkpoint was reached: `resume --from` and `rollback --to` can name it.
+    pub fn is_reached(&self, checkpoint: &CheckpointName) -> bool {
+        self.checkpoint_order(checkpoint).is_some()
+    }
+
+    /// The checkpoint that was reached last.
+    pub fn last_checkpoint(&self) -> Option<&CheckpointName> {
+        indices(&self.graph)
+            .filter(|at| matches!(self.status(*at), NodeStatus::Succeeded { .. }))
+            .filter(|at| self.graph.node(*at).checkpoint.is_some())
+            .max_by_key(|at| self.nodes[at.index()].order)
+            .and_then(|at| self.graph.node(at).checkpoint.as_ref())
+    }
+
+    /// The group that a node belongs to.
+    pub fn parent(&self, node: NodeIndex) -> Option<NodeIndex> {
+        self.shapes.get(node).parent
+    }
+
+    /// What belongs to a group, in order.
+    pub fn children(&self, node: NodeIndex) -> &[NodeIndex] {
+        &self.shapes.get(node).children
+    }
+
+    /// The number of the record by which the checkpoint was reached last.
+    pub(super) fn checkpoint_order(&self, name: &CheckpointName) -> Option<u64> {
+        indices(&self.graph)
+            .filter(|at| self.graph.node(*at).checkpoint.as_ref() == Some(name))
+            .filter(|at| matches!(self.status(*at), NodeStatus::Succeeded { .. }))
+            .map(|at| self.nodes[at.index()].order)
+            .max()
+    }
+
+    pub(super) fn step(&self, node: NodeIndex) -> Option<&Step> {
+        match &self.nodes[node.index()].part {
+            Part::Step(step) => Some(step),
+            Part::Group(_) | Part::Watch { .. } | Part::Wait | Part::Ask => None,
+        }
+    }
+
+    /// The step at `node`, which `check` has found to be one.
+    pub(super) fn step_mut(&mut self, node: NodeIndex) -> &mut Step {
+        match &mut self.nodes[node.index()].part {
+            Part::Step(step) => step,
+            Part::Group(_) | Part::Watch { .. } | Part::Wait | Part::Ask => {
+                panic!("check() lets only records of actions come here")
+            }
+        }
+    }
+
+    fn step_started(&mut self, node: NodeIndex, attempt: AttemptNo, before: &Value) {
+        self.begin(node);
+        let order = self.run.records;
+        let state = &mut self.nodes[node.index()];
+        state.status = NodeStatus::Running(attempt);
+        state.order = order;
+        let step = self.step_mut(node);
+        step.attempts = attempt.0;
+        step.round += 1;
+        step.answer = None;
+        step.asked = false;
+        // A later attempt sees what an earlier one left half done; the undo wants what was there before both.
+        if !step.may_have_acted {
+            step.before.clone_from(before);
+        }
+    }
+
+    fn step_ended(
+        &mut self,
+        node: NodeIndex,
+        attempt: AttemptNo,
+        outcome: &Outcome,
+        retry_at: Option<Timestamp>,
+    ) {
+        let policy = self.graph.node(node).on_failure;
+        let failure = Failure { origin: node, policy };
+        let NodeKind::Action(action) = &self.graph.node(node).kind else {
+            if let Part::Group(group) = &mut self.nodes[node.index()].part {
+                group.broken = true;
+            }
+            return self.end(node, NodeStatus::Failed(failure));
+        };
+        let acts = !action.read_only;
+        let step = self.step_mut(node);
+        if step.attempts < attempt.0 {
+            // It failed before it could start; that counts as a try all the same.
+            step.attempts = attempt.0;
+            step.round += 1;
+        }
+        step.may_have_acted |= acts && outcome.may_have_acted();
+        if step.may_have_acted && outcome.may_have_acted() {
+            step.undo = UndoStatus::NotTried;
+        }
+        step.answer = None;
+        step.asked = false;
+        step.outcome = Some(outcome.clone());
+        match (outcome.is_success(), retry_at) {
+            (true, _) => {
+                let changed = matches!(outcome, Outcome::Changed { .. });
+                self.end(node, NodeStatus::Succeeded { changed });
+            }
+            (false, Some(due)) => {
+                self.begin(node);
+                self.nodes[node.index()].status = NodeStatus::Retrying { due };
+            }
+            (false, None) => self.end(node, NodeStatus::Failed(failure)),
+        }
+    }
+
+    fn expanded(&mut self, node: NodeIndex, items: &[Value]) -> Result<(), IllegalRecord> {
+        let old = self.graph.nodes.len();
+        if let Err(reason) = crate::expand::instantiate(&mut self.graph, node, items) {
+            self.run.records -= 1;
+            return Err(self.illegal(Some(node), reason));
+        }
+        self.nodes
+            .extend(self.graph.nodes[old..].iter().map(NodeState::new));
+        for at in old..self.graph.nodes.len() {
+            self.nodes[at].needs_left = u32::try_from(self.graph.nodes[at].needs.len()).unwrap_or(u32::MAX);
+        }
+        self.shapes.grow(&self.graph, node);
+        self.begin(node);
+        Ok(())
+    }
+
+    fn timer_fired(&mut self, node: NodeIndex) {
+        self.nodes[node.index()].timer = None;
+        match &mut self.nodes[node.index()].part {
+            Part::Group(group) => group.batch += 1,
+            Part::Watch { .. } | Part::Wait => self.end(node, NodeStatus::Succeeded { changed: false }),
+            Part::Step(_) | Part::Ask => {}
+        }
+    }
+
+    fn breached(&mut self, node: NodeIndex) {
+        let max = match &self.graph.node(node).kind {
+            NodeKind::Watch(watch) => watch.max_breaches,
+            _ => 0,
+        };
+        let Part::Watch { breaches } = &mut self.nodes[node.index()].part else {
+            return;
+        };
+        *breaches += 1;
+        if *breaches > max {
+            self.nodes[node.index()].timer = None;
+            self.fail(node);
+        }
+    }
+
+    fn waiting(&mut self, reason: &WaitReason) {
+        match reason {
+            WaitReason::Approval { node } => {
+                self.begin(*node);
+                self.nodes[node.index()].status = NodeStatus::Asking;
+            }
+            WaitReason::InDoubt { node, .. } => self.step_mut(*node).asked = true,
+            WaitReason::Paused { .. } => {}
+        }
+    }
+
+    fn answered(&mut self, node: NodeIndex, answer: &Answer) {
+        match answer {
+            Answer::Approved => self.end(node, NodeStatus::Succeeded { changed: false }),
+            Answer::Rejected { .. } => self.fail(node),
+            Answer::AssumeDone | Answer::Rerun | Answer::Fail => {
+                self.step_mut(node).answer = Some(answer.clone());
+            }
+        }
+    }
+
+    fn undo_ended(&mut self, node: NodeIndex, end: &caxplan_model::UndoEnd, retry_at: Option<Timestamp>) {
+        let step = self.step_mut(node);
+        match (end, retry_at) {
+            (caxplan_model::UndoEnd::Undone, _) => {
+                step.undo = UndoStatus::Undone;
+                step.may_have_acted = false;
+            }
+            (caxplan_model::UndoEnd::Failed { .. }, Some(due)) => step.undo = UndoStatus::Retrying { due },
+            (caxplan_model::UndoEnd::Failed { .. }, None) => step.undo = UndoStatus::Failed,
+        }
+    }
+
+    fn fail(&mut self, node: NodeIndex) {
+        let policy = self.graph.node(node).on_failure;
+        self.end(node, NodeStatus::Failed(Failure { origin: node, policy }));
+    }
+
+    /// The policy that decides what the run does about a failure that reached the root.
+    pub(super) fn final_policy(&self, failure: Failure) -> OnFailure {
+        failure.policy.unwrap_or(self.graph.header.on_failure)
+    }
+}
+
+impl NodeState {
+    pub(super) fn new(node: &Node) -> Self {
+        Self {
+            status: NodeStatus::Pending,
+            begun: false,
+            order: 0,
+            needs_left: 0,
+            timer: None,
+            part: match &node.kind {
+                NodeKind::Sequence { .. }
+                | NodeKind::Parallel { .. }
+                | NodeKind::Dag { .. }
+                | NodeKind::Rolling(_)
+                | NodeKind::Foreach(_)
+                | NodeKind::Block { .. } => Part::Group(Group::default()),
+                NodeKind::Action(_) => Part::Step(Box::default()),
+                NodeKind::Wait { .. } => Part::Wait,
+                NodeKind::Watch(_) => Part::Watch { breaches: 0 },
+                NodeKind::Approve { .. } | NodeKind::Checklist(_) => Part::Ask,
+            },
+        }
+    }
+}
