@@ -1,24 +1,33 @@
 //! The engine's shell: driver, journal, registry, secrets, locks.
 //!
 //! Nothing here decides about a run: the pure scheduler of `caxplan-core` does, and the [`Driver`] carries out what it
-//! says.
+//! says. A [`Session`] is a run that this process has taken up.
 
 mod clock;
+mod driver;
 mod journal;
 mod lock;
 mod mask;
+mod observe;
 pub mod orphans;
+mod output;
 mod registry;
+mod scope;
 mod secrets;
+mod session;
 mod state_dir;
 
 pub use clock::now;
+pub use driver::{Driver, DriverError, Orders, RollbackOrder};
 pub use journal::{
     Batch, Journal, JournalError, LogChunk, LogCursor, NewRun, Request, RunName, RunSummary, StoredRequest,
     StoredRun, Tail, stream_name,
 };
 pub use lock::{Holder, LockError, Locks, engine_of};
 pub use mask::{MASK, MASK_IN_BEFORE, Masker, StreamMasker};
+pub use observe::{Observer, Unobserved};
+pub use output::OUTPUT_BYTES_MAX;
 pub use registry::Registry;
 pub use secrets::{SecretError, Secrets};
+pub use session::{Session, SessionError, fold, user};
 pub use state_dir::{StateDir, StateDirError};

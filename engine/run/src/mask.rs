@@ -50,7 +50,7 @@ impl Masker {
         self.patterns.push(secret.as_bytes().to_vec());
         let escaped = Value::from(secret).to_string();
         self.patterns
-            .push(escaped[1..escaped.len() - 1].as_bytes().to_vec());
+            .push(escaped.as_bytes()[1..escaped.len() - 1].to_vec());
         self.patterns.push(percent_encoded(secret.as_bytes()));
         for before in 0..3 {
             let core = base64_core(secret.as_bytes(), before);

@@ -135,7 +135,7 @@ mod tests {
     use caxplan_model::Map;
     use serde_json::json;
 
-    fn check(source: serde_json::Value, expected: Result<&str, &str>) {
+    fn check(source: &serde_json::Value, expected: Result<&str, &str>) {
         let dir = tempfile::tempdir().expect("a temporary folder");
         std::fs::write(dir.path().join("token"), "hunter2!\n").expect("written");
         let mut sources = Map::new();
@@ -163,15 +163,15 @@ mod tests {
 
     #[test]
     fn secrets_come_from_where_the_plan_says() {
-        check(json!({"file": "token"}), Ok("hunter2!"));
-        check(json!({"command": ["cat", "token"]}), Ok("hunter2!"));
+        check(&json!({"file": "token"}), Ok("hunter2!"));
+        check(&json!({"command": ["cat", "token"]}), Ok("hunter2!"));
         check(
-            json!({"command": ["sh", "-c", "echo hunter2!; exit 3"]}),
+            &json!({"command": ["sh", "-c", "echo hunter2!; exit 3"]}),
             Err("exit status: 3"),
         );
-        check(json!({"command": []}), Err("no program"));
-        check(json!({"file": "missing"}), Err("No such file"));
-        check(json!({"env": "CAXPLAN_TEST_IS_NOT_SET"}), Err("not set"));
-        check(json!({"vault": "x"}), Err("write `{env: NAME}`"));
+        check(&json!({"command": []}), Err("no program"));
+        check(&json!({"file": "missing"}), Err("No such file"));
+        check(&json!({"env": "CAXPLAN_TEST_IS_NOT_SET"}), Err("not set"));
+        check(&json!({"vault": "x"}), Err("write `{env: NAME}`"));
     }
 }

@@ -167,6 +167,21 @@ impl Journal {
         Ok(first)
     }
 
+    /// Lets the file grow by `pages` pages at most: beyond that the disk is full, as far as SQLite can tell.
+    #[cfg(test)]
+    pub(crate) fn limit_growth(&self, pages: i64) {
+        let count = |name: &str, value: Option<i64>| -> i64 {
+            match value {
+                None => self.connection.pragma_query_value(None, name, |row| row.get(0)),
+                Some(value) => self
+                    .connection
+                    .pragma_update_and_check(None, name, value, |row| row.get(0)),
+            }
+            .expect("pragmas work")
+        };
+        count("max_page_count", Some(count("page_count", None) + pages));
+    }
+
     fn error(&self, source: rusqlite::Error) -> JournalError {
         JournalError::of(&self.path, source)
     }

@@ -127,18 +127,7 @@ fn damage_is_seen() {
 fn a_full_disk_leaves_what_was_committed_and_says_so() {
     let mut world = World::new();
     let (id, mut tail) = world.create("01aa");
-    let pages: i64 = world
-        .journal
-        .connection
-        .pragma_query_value(None, "page_count", |row| row.get(0))
-        .expect("read");
-    let limit = |journal: &Journal, pages: i64| {
-        journal
-            .connection
-            .pragma_update_and_check(None, "max_page_count", pages, |row| row.get::<_, i64>(0))
-            .expect("set");
-    };
-    limit(&world.journal, pages);
+    world.journal.limit_growth(0);
     let before = tail.clone();
     let batch = records((0..1_000).map(paused).collect());
     let error = world.journal.commit(&id, &mut tail, &batch).expect_err("full");
@@ -146,7 +135,7 @@ fn a_full_disk_leaves_what_was_committed_and_says_so() {
     assert!(error.hint().expect("a hint").contains("make space"));
     assert_eq!(tail, before);
     assert_eq!(world.journal.load(&id).expect("whole").tail, before);
-    limit(&world.journal, 1_000_000);
+    world.journal.limit_growth(1_000);
     world
         .journal
         .commit(&id, &mut tail, &batch)

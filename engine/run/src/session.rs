@@ -1,0 +1,219 @@
+//! Taking a run up: what must be had before its first event, in the order in which it must be had.
+
+use crate::driver::{Driver, DriverError, Orders, Parts};
+use crate::journal::{Journal, JournalError, NewRun, StoredRun};
+use crate::lock::{Holder, LockError, Locks};
+use crate::mask::Masker;
+use crate::observe::Observer;
+use crate::output::Outputs;
+use crate::scope::Surroundings;
+use crate::{Registry, SecretError, Secrets, StateDir, clock, orphans};
+use caxplan_core::load::Loaded;
+use caxplan_core::schedule::{IllegalRecord, State};
+use caxplan_model::{Graph, Map, Record, RunEnd, RunId, Value};
+use std::path::Path;
+
+/// A run that this process has taken up. Its locks are held until it is dropped.
+pub struct Session {
+    pub(crate) parts: Parts,
+    _locks: Locks,
+    ended_orphans: Vec<u32>,
+}
+
+/// Why a run could not be taken up. Nothing of it was started.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// A lock is held by another run, or the run by another engine.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A secret could not be had.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The journal failed.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The journal holds what this version of the program cannot have written.
+    #[error("the journal of run {run} cannot be followed: {source}")]
+    Illegal {
+        /// The run.
+        run: RunId,
+        /// The first record that cannot be followed.
+        source: IllegalRecord,
+    },
+    /// Secret parameters are not in the journal and must be given again.
+    #[error("the journal holds no secrets; give again: {}", names.join(", "))]
+    SecretParams {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// Processes that an earlier engine of the run left behind cannot be ended.
+    #[error("processes of an earlier engine of this run are still there: {pids:?}")]
+    Orphans {
+        /// Their ids.
+        pids: Vec<u32>,
+    },
+}
+
+impl Session {
+    /// Creates a run of a plan and takes it up. The secrets are fetched and the locks are taken first: if either fails,
+    /// there is no run. `plan` is the plan's file, absolute.
+    pub async fn create(
+        dir: &StateDir,
+        registry: Registry,
+        plan: &Path,
+        loaded: &Loaded,
+    ) -> Result<Self, SessionError> {
+        let graph = &loaded.graph;
+        let plan_dir = plan.parent().unwrap_or(Path::new("/"));
+        let secrets = Secrets::load(&graph.header.secrets, plan_dir).await?;
+        let id = RunId::new(ulid::Ulid::new().to_string().to_ascii_lowercase());
+        let locks = take_locks(dir, &id, graph)?;
+        let mut journal = Journal::open(dir)?;
+        let names: Vec<String> = loaded.secret_params.keys().cloned().collect();
+        // The random half of another id.
+        let seed = u64::try_from(ulid::Ulid::new().random() & u128::from(u64::MAX)).unwrap_or_default();
+        let (created, tail) = journal.create(&NewRun {
+            id: &id,
+            plan,
+            graph,
+            secret_params: &names,
+            seed,
+            by: &user(),
+        })?;
+        let state = fold(&id, graph.clone(), &[created])?;
+        let surroundings = Surroundings::new(&id, graph, plan, &loaded.secret_params, &secrets);
+        Ok(Self {
+            parts: Parts {
+                outputs: Outputs::new(masker(&secrets, &loaded.secret_params)),
+                run: id,
+                journal,
+                tail,
+                registry,
+                state,
+                surroundings,
+            },
+            _locks: locks,
+            ended_orphans: Vec::new(),
+        })
+    }
+
+    /// Takes up a run that is in the journal: takes its locks, ends what an earlier engine left running, fetches its
+    /// secrets anew. `params` holds its secret parameters.
+    pub async fn take_up(
+        dir: &StateDir,
+        registry: Registry,
+        id: &RunId,
+        params: &Map,
+    ) -> Result<Self, SessionError> {
+        let journal = Journal::open(dir)?;
+        // Whose graph it is and which locks it names never changes; the records may, until the run's lock is held.
+        let graph = journal.load(id)?.graph;
+        let locks = take_locks(dir, id, &graph)?;
+        let ended_orphans = orphans::end(id).map_err(|pids| SessionError::Orphans { pids })?;
+        let stored = journal.load(id)?;
+        let secret_params = secret_params(&stored, params)?;
+        let plan = &stored.summary.plan;
+        let secrets = Secrets::load(&graph.header.secrets, plan.parent().unwrap_or(Path::new("/"))).await?;
+        let surroundings = Surroundings::new(id, &graph, plan, &secret_params, &secrets);
+        let state = fold(id, stored.graph, &stored.records)?;
+        Ok(Self {
+            parts: Parts {
+                outputs: Outputs::new(masker(&secrets, &secret_params)),
+                run: id.clone(),
+                journal,
+                tail: stored.tail,
+                registry,
+                state,
+                surroundings,
+            },
+            _locks: locks,
+            ended_orphans,
+        })
+    }
+
+    /// The run.
+    pub fn id(&self) -> &RunId {
+        &self.parts.run
+    }
+
+    /// Its state as the journal has it.
+    pub fn state(&self) -> &State {
+        &self.parts.state
+    }
+
+    /// The processes of an earlier engine that were ended.
+    pub fn ended_orphans(&self) -> &[u32] {
+        &self.ended_orphans
+    }
+
+    /// Runs until it is over, then lets its locks go. See [`Driver::run`].
+    pub async fn run(
+        self,
+        orders: Orders,
+        observer: Box<dyn Observer>,
+    ) -> Result<(RunEnd, State), DriverError> {
+        Driver::new(self.parts, orders, observer).run().await
+    }
+}
+
+/// The state that records make of a graph.
+pub fn fold(run: &RunId, graph: Graph, records: &[Record]) -> Result<State, SessionError> {
+    let mut state = State::new(graph);
+    for record in records {
+        state.apply(record).map_err(|source| SessionError::Illegal {
+            run: run.clone(),
+            source,
+        })?;
+    }
+    Ok(state)
+}
+
+/// Who runs this process, as `user@host`.
+pub fn user() -> String {
+    let user = ["USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
+    let user = user.unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()));
+    let host = rustix::system::uname();
+    format!("{user}@{}", host.nodename().to_string_lossy())
+}
+
+fn take_locks(dir: &StateDir, id: &RunId, graph: &Graph) -> Result<Locks, LockError> {
+    let holder = Holder {
+        run: id.clone(),
+        plan: graph.header.name.clone(),
+        pid: std::process::id(),
+        since: clock::now(),
+    };
+    let mut locks = Locks::default();
+    locks.take_run(dir, &holder)?;
+    locks.take_named(dir, &graph.header.locks, &holder)?;
+    Ok(locks)
+}
+
+fn secret_params(stored: &StoredRun, given: &Map) -> Result<Map, SessionError> {
+    let (found, names): (Vec<_>, Vec<_>) = stored
+        .secret_params
+        .iter()
+        .map(|name| (name, given.get(name)))
+        .partition(|(_, value)| value.is_some());
+    if !names.is_empty() {
+        let names = names.into_iter().map(|(name, _)| name.clone()).collect();
+        return Err(SessionError::SecretParams { names });
+    }
+    Ok(found
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.clone(), value?.clone())))
+        .collect())
+}
+
+fn masker(secrets: &Secrets, secret_params: &Map) -> Masker {
+    let mut masker = Masker::default();
+    for value in secrets.values().values().chain(secret_params.values()) {
+        match value {
+            Value::String(text) => masker.add(text),
+            other => masker.add(&other.to_string()),
+        }
+    }
+    masker
+}
