@@ -1,5 +1,6 @@
 //! What a node must know to take part in a cluster.
 
+use crate::ClusterError;
 use crate::security::Identity;
 use caxton_model::NodeRecord;
 use std::net::SocketAddr;
@@ -30,6 +31,56 @@ pub struct ClusterConfig {
     pub timings: Timings,
 }
 
+impl ClusterConfig {
+    pub(crate) fn check(&self) -> Result<(), ClusterError> {
+        let wrong = |reason: String| Err(ClusterError::Config { reason });
+        let Timings {
+            probe_interval,
+            probe_timeout,
+            suspicion,
+            gossip_interval,
+            heartbeat_interval,
+            election_timeout,
+            ..
+        } = self.timings;
+        if self.node.id != *self.identity.node() {
+            return wrong(format!(
+                "this node is configured as {}, but its certificate says {}",
+                self.node.id,
+                self.identity.node()
+            ));
+        }
+        let all = [
+            probe_interval,
+            probe_timeout,
+            suspicion,
+            gossip_interval,
+            heartbeat_interval,
+            election_timeout,
+        ];
+        if all.iter().any(|timing| timing.as_millis() == 0) {
+            return wrong("intervals and timeouts must be at least one millisecond".to_owned());
+        }
+        if probe_timeout >= probe_interval {
+            return wrong(format!(
+                "the probe timeout of {probe_timeout:?} must be shorter than the probe interval of {probe_interval:?}"
+            ));
+        }
+        if heartbeat_interval >= election_timeout {
+            return wrong(format!(
+                "the heartbeat interval of {heartbeat_interval:?} must be shorter than the election timeout of {election_timeout:?}"
+            ));
+        }
+        if self.node.cluster_addr.is_empty() && self.bind.ip().is_unspecified() {
+            return wrong(format!(
+                "other nodes cannot reach {}: say at which address they can",
+                self.bind
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// How fast things go. The defaults suit a local network; a dead node is `failed` after about three seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timings {
@@ -45,7 +96,7 @@ pub struct Timings {
     pub suspicion: Duration,
     /// How often the leader says that it leads. Default 200 ms.
     pub heartbeat_interval: Duration,
-    /// After how long without a word of the leader another one is elected; up to twice as long, at random. Default 1 s.
+    /// How long a leader's word counts. Without a new one, another is elected after three to four times as long. Default 500 ms.
     pub election_timeout: Duration,
     /// How long a proposal or a linearizable read is tried, elections included. Default 10 s.
     pub proposal_deadline: Duration,
@@ -62,7 +113,7 @@ impl Default for Timings {
             probe_timeout: Duration::from_millis(500),
             suspicion: Duration::from_millis(1_500),
             heartbeat_interval: Duration::from_millis(200),
-            election_timeout: Duration::from_secs(1),
+            election_timeout: Duration::from_millis(500),
             proposal_deadline: Duration::from_secs(10),
             join_deadline: Duration::from_secs(60),
         }

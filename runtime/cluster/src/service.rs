@@ -24,12 +24,10 @@ impl Service {
     pub const API: Self = Self(0x105);
 
     pub(crate) const PING: Self = Self(1);
-    pub(crate) const JOIN: Self = Self(2);
-    pub(crate) const PROPOSE: Self = Self(3);
-    pub(crate) const READ: Self = Self(4);
-    pub(crate) const APPEND_ENTRIES: Self = Self(5);
-    pub(crate) const INSTALL_SNAPSHOT: Self = Self(6);
-    pub(crate) const VOTE: Self = Self(7);
+    pub(crate) const LEADER: Self = Self(2);
+    pub(crate) const APPEND_ENTRIES: Self = Self(3);
+    pub(crate) const INSTALL_SNAPSHOT: Self = Self(4);
+    pub(crate) const VOTE: Self = Self(5);
 
     /// Numbers below this one are the cluster's own.
     const APPLICATION_FROM: u16 = 0x100;
@@ -50,9 +48,7 @@ impl fmt::Display for Service {
             Self::STATUS => f.write_str("status"),
             Self::API => f.write_str("api"),
             Self::PING => f.write_str("ping"),
-            Self::JOIN => f.write_str("join"),
-            Self::PROPOSE => f.write_str("propose"),
-            Self::READ => f.write_str("read"),
+            Self::LEADER => f.write_str("leader"),
             Self::APPEND_ENTRIES => f.write_str("append-entries"),
             Self::INSTALL_SNAPSHOT => f.write_str("install-snapshot"),
             Self::VOTE => f.write_str("vote"),

@@ -137,19 +137,22 @@ impl Files {
                 .map_err(verifier_error)?;
         self.check_signature(first, &chain, client_verifier.as_ref())?;
 
-        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        let mut server = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(tls_error)?
             .with_client_cert_verifier(client_verifier)
             .with_single_cert(chain.clone(), key.clone_key())
             .map_err(tls_error)?;
-        let client = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        let mut client = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(tls_error)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(NodeVerifier::new(roots, provider)))
             .with_client_auth_cert(chain, key)
             .map_err(tls_error)?;
+        // A resumed session would show the certificate of its first handshake: every connection shows the one of now.
+        server.send_tls13_tickets = 0;
+        client.resumption = rustls::client::Resumption::disabled();
         let credentials = Credentials {
             info,
             server: Arc::new(server),
