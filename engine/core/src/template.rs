@@ -73,7 +73,6 @@ pub(crate) struct SyntaxError {
 
 /// The variables that a text reads, as dotted paths in order (`params.version`, `targets`), without those that it sets
 /// itself and without built-in functions.
-#[allow(dead_code)]
 pub(crate) fn references(text: &str) -> Result<Vec<String>, SyntaxError> {
     if !is_template(text) {
         return Ok(Vec::new());

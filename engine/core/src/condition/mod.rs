@@ -24,7 +24,5 @@ mod parse;
 mod unit;
 
 pub use evaluate::{Verdict, evaluate};
-#[allow(unused_imports)]
-pub(crate) use parse::{Condition, ConditionError, parse};
-#[allow(unused_imports)]
-pub(crate) use unit::{Unit, parse_size};
+pub(crate) use parse::parse;
+pub(crate) use unit::parse_size;

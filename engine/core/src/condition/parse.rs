@@ -96,7 +96,6 @@ pub(crate) fn parse(text: &str) -> Result<Condition, ConditionError> {
     }
 }
 
-#[allow(dead_code)]
 impl Condition {
     /// Calls `visit` with every path.
     pub(crate) fn for_each_path(&self, visit: &mut dyn FnMut(&Path)) {
@@ -116,7 +115,6 @@ impl Condition {
     }
 }
 
-#[allow(dead_code)]
 impl Side {
     fn for_each_path(&self, visit: &mut dyn FnMut(&Path)) {
         match self {

@@ -1,5 +1,32 @@
 //! From plan text to graph.
+//!
+//! Each stage has its own file: [`yaml`] (text → nodes with places) → [`plan`], [`phase`], [`step`], [`library`],
+//! [`inventory`], [`param`] (nodes → what is written, typed) → [`lower`] with [`calls`] and [`names`] (what is written →
+//! nodes of the graph, bound and checked) → [`crate::expand`] (loops → elements). All of them add to one [`report`].
 
+mod calls;
+mod dag;
+mod inventory;
+mod keys;
+mod library;
+#[allow(clippy::module_inception)]
+mod load;
+mod lower;
+mod names;
+mod overrides;
+mod param;
+mod phase;
+mod plan;
+mod read;
+mod render;
+mod report;
 mod request;
+mod schema;
+mod settle;
+mod step;
+mod suggest;
+mod yaml;
 
+pub use load::load;
 pub use request::{Diagnostic, Diagnostics, Label, LoadRequest, Loaded, ReadError, Severity};
+pub use schema::{DocumentKind, schema};

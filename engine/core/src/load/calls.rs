@@ -1,0 +1,290 @@
+//! Binds calls to actions and checks their arguments.
+
+use super::library::Library;
+use super::names::{Names, Use, View};
+use super::report::Report;
+use super::step::{Body, Call};
+use super::suggest::did_you_mean;
+use super::yaml::{Entry, Kind, Yaml, to_map};
+use crate::template::is_template;
+use caxplan_model::{ActionCall, ActionSpec, Span, Value};
+use jsonschema::Validator;
+use jsonschema::error::ValidationErrorKind;
+use std::collections::BTreeMap;
+
+/// The actions of all adapters.
+pub(super) struct Actions<'a> {
+    specs: BTreeMap<&'a str, &'a ActionSpec>,
+    /// Compiled when first used; `None` if an adapter's own schema is broken.
+    validators: BTreeMap<String, Option<Validator>>,
+}
+
+impl<'a> Actions<'a> {
+    pub(super) fn new(specs: &'a [ActionSpec]) -> Self {
+        Self {
+            specs: specs.iter().map(|spec| (spec.name.as_str(), spec)).collect(),
+            validators: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&'a ActionSpec> {
+        self.specs.get(name).copied()
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.specs.keys().copied()
+    }
+
+    fn validator(&mut self, spec: &ActionSpec) -> Option<&Validator> {
+        self.validators
+            .entry(spec.name.clone())
+            .or_insert_with(|| jsonschema::validator_for(&spec.arguments).ok())
+            .as_ref()
+    }
+}
+
+/// Reports a name that is no action and that no library binds.
+pub(super) fn unbound(call: &Call, actions: &Actions<'_>, library: &Library, report: &mut Report) {
+    let name = &call.action.value;
+    let message = if name.contains('.') {
+        format!("there is no action `{name}`")
+    } else {
+        format!("nothing says what `{name}` does")
+    };
+    let code = if name.contains('.') {
+        "unknown-action"
+    } else {
+        "unbound-name"
+    };
+    let adapter = name.split('.').next().unwrap_or_default();
+    let help = did_you_mean(name, actions.names().chain(library.names())).unwrap_or_else(|| {
+        if !name.contains('.') {
+            return match library.actions.is_empty() {
+                true => {
+                    "bind it in an action library, and name that in `use` or give it with `--use LIBRARY`"
+                        .to_owned()
+                }
+                false => format!(
+                    "none of the libraries in use binds it; they bind {}",
+                    list(library.names())
+                ),
+            };
+        }
+        let of_adapter: Vec<&str> = actions
+            .names()
+            .filter(|of| of.split('.').next() == Some(adapter))
+            .collect();
+        if of_adapter.is_empty() {
+            let mut adapters: Vec<&str> = actions.names().filter_map(|of| of.split('.').next()).collect();
+            adapters.dedup();
+            format!(
+                "there is no adapter `{adapter}`; there is {}",
+                adapters.join(", ")
+            )
+        } else {
+            format!("the actions of `{adapter}` are {}", list(of_adapter.into_iter()))
+        }
+    });
+    report.error(code, call.action.span, message).help = Some(help);
+}
+
+fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.collect();
+    match names.len() {
+        0..=15 => names.join(", "),
+        more => format!("{}, and {} more", names[..12].join(", "), more - 12),
+    }
+}
+
+/// Follows a call through libraries to an adapter's action. `None` if there is none, which has been reported then.
+pub(super) fn resolve(
+    call: &Call,
+    actions: &Actions<'_>,
+    library: &Library,
+    report: &mut Report,
+) -> Option<Call> {
+    let mut call = call.clone();
+    let mut seen = vec![call.action.value.clone()];
+    while actions.get(&call.action.value).is_none() {
+        let Some((step, _)) = library.actions.get(&call.action.value) else {
+            unbound(&call, actions, library, report);
+            return None;
+        };
+        let Body::Call(base) = &step.body else {
+            let message = format!(
+                "`{}` is a group of steps, and one action is wanted here",
+                call.action.value
+            );
+            report.error("no-action", call.action.span, message);
+            return None;
+        };
+        call = Call {
+            action: base.action.clone(),
+            with: merge(call.with, &base.with),
+            done_when: call.done_when.or_else(|| base.done_when.clone()),
+        };
+        if seen.contains(&call.action.value) {
+            report_cycle(&seen, &call.action.value, call.action.span, report);
+            return None;
+        }
+        seen.push(call.action.value.clone());
+    }
+    Some(call)
+}
+
+/// Reports that names are bound to each other in a circle.
+pub(super) fn report_cycle(seen: &[String], again: &str, span: Span, report: &mut Report) {
+    let from = seen.iter().position(|name| name == again).unwrap_or(0);
+    let path: Vec<&str> = seen[from..].iter().map(String::as_str).chain([again]).collect();
+    let message = format!("`{again}` is made of itself: {}", path.join(" → "));
+    report.error("cycle", span, message);
+}
+
+/// `over`, and what only `base` has.
+pub(super) fn merge(mut over: Vec<Entry>, base: &[Entry]) -> Vec<Entry> {
+    for entry in base {
+        if over.iter().all(|of| of.key.value != entry.key.value) {
+            over.push(entry.clone());
+        }
+    }
+    over
+}
+
+/// Gives a call the arguments that libraries and plan have for all actions of its adapter, and checks them all.
+pub(super) fn bind(
+    call: &Call,
+    defaults: &[(String, Vec<Entry>)],
+    view: &View,
+    actions: &mut Actions<'_>,
+    names: &mut Names,
+    report: &mut Report,
+) -> Option<ActionCall> {
+    let spec = actions.get(&call.action.value)?;
+    let adapter = spec.name.split('.').next().unwrap_or_default();
+    let mut with = call.with.clone();
+    // Later ones go before earlier ones.
+    for (of, arguments) in defaults.iter().rev() {
+        if of == adapter {
+            let known: Vec<Entry> = arguments
+                .iter()
+                .filter(|entry| knows(spec, &entry.key.value))
+                .cloned()
+                .collect();
+            with = merge(with, &known);
+        }
+    }
+    for entry in &with {
+        names.check_value(&entry.value, Use::Argument, view, report);
+    }
+    check_arguments(spec, call.action.span, &with, actions, report);
+    Some(ActionCall {
+        action: spec.name.clone(),
+        with: to_map(&with),
+    })
+}
+
+fn properties(spec: &ActionSpec) -> Option<&caxplan_model::Map> {
+    spec.arguments.get("properties")?.as_object()
+}
+
+fn knows(spec: &ActionSpec, argument: &str) -> bool {
+    properties(spec).is_some_and(|properties| properties.contains_key(argument))
+}
+
+fn check_arguments(
+    spec: &ActionSpec,
+    place: Span,
+    with: &[Entry],
+    actions: &mut Actions<'_>,
+    report: &mut Report,
+) {
+    let Some(validator) = actions.validator(spec) else {
+        return;
+    };
+    let instance = Value::Object(to_map(with));
+    let has_template = with.iter().any(|entry| holds_template(&entry.value));
+    for error in validator.iter_errors(&instance) {
+        let pointer = error.instance_path().as_str();
+        let path: Vec<&str> = pointer.split('/').skip(1).collect();
+        let at = find(with, &path);
+        match error.kind() {
+            ValidationErrorKind::AdditionalProperties { unexpected }
+            | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
+                for name in unexpected {
+                    let span = key_of(with, &path, name).unwrap_or(place);
+                    let known = properties(spec).filter(|_| path.is_empty());
+                    let known: Vec<&str> =
+                        known.map_or_else(Vec::new, |map| map.keys().map(String::as_str).collect());
+                    let help = did_you_mean(name, known.iter().copied()).or_else(|| {
+                        (!known.is_empty())
+                            .then(|| format!("the arguments of `{}` are {}", spec.name, known.join(", ")))
+                    });
+                    let message = format!("`{}` has no argument `{name}`", spec.name);
+                    report.error("unknown-argument", span, message).help = help;
+                }
+            }
+            ValidationErrorKind::Required { property } => {
+                let name = property.as_str().unwrap_or_default();
+                let (span, message) = match at {
+                    Some(yaml) => (yaml.head(), format!("`{name}` is missing here")),
+                    None => (place, format!("`{}` needs the argument `{name}`", spec.name)),
+                };
+                report.error("missing-argument", span, message).help =
+                    describe(spec, name).filter(|_| path.is_empty());
+            }
+            // A template may become anything: its adapter checks it when the step runs.
+            _ if at.map_or(has_template, holds_template) => {}
+            _ => {
+                let span = at.map_or(place, Yaml::head);
+                let message = match path.as_slice() {
+                    [] => format!("arguments of `{}`: {error}", spec.name),
+                    _ => format!("argument `{}` of `{}`: {error}", path.join("."), spec.name),
+                };
+                report.error("wrong-argument", span, message).help =
+                    path.first().and_then(|name| describe(spec, name));
+            }
+        }
+    }
+}
+
+/// What the schema says about an argument.
+fn describe(spec: &ActionSpec, name: &str) -> Option<String> {
+    let text = properties(spec)?.get(name)?.get("description")?.as_str()?;
+    Some(format!("`{name}`: {text}"))
+}
+
+fn holds_template(yaml: &Yaml) -> bool {
+    match &yaml.kind {
+        Kind::Scalar { text, .. } => is_template(text),
+        Kind::List(items) => items.iter().any(holds_template),
+        Kind::Map(entries) => entries.iter().any(|entry| holds_template(&entry.value)),
+    }
+}
+
+/// The value at a path of keys and indices; `None` for the arguments themselves.
+fn find<'y>(with: &'y [Entry], path: &[&str]) -> Option<&'y Yaml> {
+    let (first, rest) = path.split_first()?;
+    let mut at = &with.iter().find(|entry| entry.key.value == *first)?.value;
+    for segment in rest {
+        at = match &at.kind {
+            Kind::List(items) => items.get(segment.parse::<usize>().ok()?)?,
+            Kind::Map(entries) => &entries.iter().find(|entry| entry.key.value == *segment)?.value,
+            Kind::Scalar { .. } => return None,
+        };
+    }
+    Some(at)
+}
+
+fn key_of(with: &[Entry], path: &[&str], name: &str) -> Option<Span> {
+    let entries = match find(with, path) {
+        None => with,
+        Some(yaml) => match &yaml.kind {
+            Kind::Map(entries) => entries,
+            Kind::List(_) | Kind::Scalar { .. } => return None,
+        },
+    };
+    entries
+        .iter()
+        .find(|entry| entry.key.value == name)
+        .map(|entry| entry.key.span)
+}

@@ -1,0 +1,394 @@
+//! From plan text to graph.
+
+use super::calls::Actions;
+use super::inventory::{self, Inventory};
+use super::library::{self, Library};
+use super::lower::{Arena, Lowering};
+use super::names::{Names, Use, View};
+use super::overrides::Overrides;
+use super::param;
+use super::phase::{Phase, PhaseOptions};
+use super::plan::{self, Defaults, Plan};
+use super::report::Report;
+use super::request::{Diagnostics, LoadRequest, Loaded, ReadError};
+use super::settle::Settler;
+use super::yaml::{self, Entry, FILE_SIZE_MAX, Kind, Spanned, Yaml};
+use crate::expand::instantiate;
+use crate::template::is_template;
+use caxplan_model::{
+    Digest, FORMAT, Graph, Header, Items, LockName, Map, Node, NodeIndex, NodeKind, Span, StepId, Value,
+};
+use std::collections::BTreeSet;
+use std::path::{Component, Path, PathBuf};
+
+/// The most files that one plan may be made of.
+const FILES_MAX: usize = 100;
+
+type Read<'r> = &'r mut dyn FnMut(&str) -> Result<String, ReadError>;
+
+/// Loads a plan: reads it and the files that it names through `read`, checks all of it, and expands it to a graph.
+///
+/// Paths are handed to `read` as the user wrote them; paths in a file are taken from that file's folder.
+///
+/// # Errors
+/// Everything that is wrong, all at once. Warnings alone are no error: they come with the plan.
+pub fn load(request: &LoadRequest<'_>, read: Read<'_>) -> Result<Loaded, Diagnostics> {
+    let mut report = Report::default();
+    match load_plan(request, read, &mut report) {
+        Some((graph, secret_params)) if !report.has_errors() => Ok(Loaded {
+            graph,
+            secret_params,
+            warnings: report.finish(),
+        }),
+        Some(_) | None => Err(report.finish()),
+    }
+}
+
+fn load_plan(request: &LoadRequest<'_>, read: Read<'_>, report: &mut Report) -> Option<(Graph, Map)> {
+    let document = open(request.plan, None, read, report)?;
+    let plan = plan::read(&document, report)?;
+    let library = libraries(request, &plan, read, report);
+    let inventory = inventory(request, &plan, read, report);
+    let place = plan.params.first().map_or(plan.head, |param| param.name.span);
+    let values = param::settle(&plan.params, &inventory.params, request.params, place, report);
+    let sound = !report.has_errors();
+
+    let mut names = Names {
+        params: plan
+            .params
+            .iter()
+            .map(|param| (param.name.value.clone(), param.secret))
+            .collect(),
+        env: plan.env.iter().map(|name| name.value.clone()).collect(),
+        secrets: plan.secrets.iter().map(|entry| entry.key.value.clone()).collect(),
+        ..Names::default()
+    };
+    let mut open_params = values.open.clone();
+    open_params.retain(|name, _| names.params.get(name) == Some(&false));
+    let mut settler = Settler::new(open_params, &inventory.targets, sound);
+    let layers = [&library.vars, &plan.vars, &inventory.vars];
+    let vars = vars(layers, &mut names, &mut settler, report);
+
+    let phases = with_provision(&inventory, &plan);
+    let root = Node::new(StepId::new(""), None, NodeKind::Sequence { children: Vec::new() });
+    let mut arena = Arena::new(root);
+    let mut arguments = Vec::new();
+    for defaults in library.defaults.iter().chain([&plan.defaults]) {
+        check_defaults(defaults, &arguments_known(request), report);
+        arguments.extend(defaults.arguments.iter().cloned());
+    }
+    let mut lowering = Lowering {
+        report,
+        actions: Actions::new(request.actions),
+        library: &library,
+        defaults: &plan.defaults,
+        arguments,
+        names,
+        overrides: Overrides::new(&plan.overrides),
+        settler,
+    };
+    lowering.phases(&mut arena, &phases);
+    let Lowering {
+        report,
+        mut names,
+        overrides,
+        settler,
+        ..
+    } = lowering;
+    overrides.finish(report);
+    let locks = plan
+        .locks
+        .iter()
+        .map(|lock| {
+            names.check_text(&lock.value, lock.span, Use::Load, &View::default(), report);
+            LockName::new(settler.text(lock, report))
+        })
+        .collect();
+
+    let mut graph = Graph {
+        format: FORMAT,
+        header: header(request, &plan, locks, report),
+        params: values.open,
+        vars,
+        targets: inventory.targets,
+        nodes: arena.nodes,
+    };
+    expand(&mut graph, &settler, report);
+    Some((graph, values.secret))
+}
+
+fn header(request: &LoadRequest<'_>, plan: &Plan, locks: Vec<LockName>, report: &Report) -> Header {
+    let file_name = Path::new(request.plan).file_stem().map_or_else(
+        || request.plan.to_owned(),
+        |stem| stem.to_string_lossy().into_owned(),
+    );
+    Header {
+        name: plan.name.clone().unwrap_or(file_name),
+        description: plan.description.clone(),
+        sources: report
+            .sources()
+            .iter()
+            .map(|(name, text)| (name.clone(), Digest::of(text.as_bytes())))
+            .collect(),
+        locks,
+        on_failure: plan.on_failure.unwrap_or_default(),
+        max_parallel: plan.max_parallel,
+        env: plan.env.iter().map(|name| name.value.clone()).collect(),
+        secrets: plan.secret_sources(),
+    }
+}
+
+/// Reads one file and parses it.
+fn open(path: &str, named_at: Option<Span>, read: Read<'_>, report: &mut Report) -> Option<Yaml> {
+    let text = match read(path) {
+        Ok(text) => text,
+        Err(error) => {
+            let span = named_at.unwrap_or_else(|| nowhere(path, report));
+            report.error(
+                "unreadable",
+                span,
+                format!("cannot read `{path}`: {}", error.message),
+            );
+            return None;
+        }
+    };
+    if text.len() > FILE_SIZE_MAX {
+        let span = named_at.unwrap_or_else(|| nowhere(path, report));
+        let message = format!("`{path}` is larger than {} MiB", FILE_SIZE_MAX / 1024 / 1024);
+        report.error("too-large", span, message);
+        return None;
+    }
+    let file = report.add_source(path, text);
+    yaml::parse(file, report)
+}
+
+/// The place of a file that has no text to point into.
+fn nowhere(path: &str, report: &mut Report) -> Span {
+    Span {
+        file: report.add_source(path, String::new()),
+        start: 0,
+        end: 0,
+    }
+}
+
+/// A path in the file `from`, as one that can be read.
+fn relative(from: &str, path: &str) -> String {
+    let joined = Path::new(from).parent().unwrap_or(Path::new("")).join(path);
+    let mut clean = PathBuf::new();
+    for part in joined.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(clean.components().next_back(), Some(Component::Normal(_))) => {
+                clean.pop();
+            }
+            other @ (Component::ParentDir
+            | Component::Prefix(_)
+            | Component::RootDir
+            | Component::Normal(_)) => {
+                clean.push(other);
+            }
+        }
+    }
+    clean.to_string_lossy().into_owned()
+}
+
+/// All libraries: those that the plan uses, then those that the user gave, each after those that it uses itself.
+fn libraries(request: &LoadRequest<'_>, plan: &Plan, read: Read<'_>, report: &mut Report) -> Library {
+    let mut library = Library::default();
+    let mut seen = BTreeSet::new();
+    let from_plan = plan
+        .libraries
+        .iter()
+        .map(|path| (relative(request.plan, &path.value), Some(path.span)));
+    let from_user = request.libraries.iter().map(|path| (path.clone(), None));
+    for (path, span) in from_plan.chain(from_user) {
+        add_library(&mut library, &path, span, &mut seen, read, report);
+    }
+    library
+}
+
+fn add_library(
+    library: &mut Library,
+    path: &str,
+    named_at: Option<Span>,
+    seen: &mut BTreeSet<String>,
+    read: Read<'_>,
+    report: &mut Report,
+) {
+    if !seen.insert(path.to_owned()) {
+        return;
+    }
+    if seen.len() > FILES_MAX {
+        let span = named_at.unwrap_or_else(|| nowhere(path, report));
+        report.error(
+            "too-large",
+            span,
+            format!("the plan uses more than {FILES_MAX} files"),
+        );
+        return;
+    }
+    let Some(document) = open(path, named_at, read, report) else {
+        return;
+    };
+    for used in library::uses(&document, report) {
+        add_library(
+            library,
+            &relative(path, &used.value),
+            Some(used.span),
+            seen,
+            read,
+            report,
+        );
+    }
+    library.add(&document, report);
+}
+
+fn inventory(request: &LoadRequest<'_>, plan: &Plan, read: Read<'_>, report: &mut Report) -> Inventory {
+    if let Some(path) = request.inventory {
+        let document = open(path, None, read, report);
+        return document.map_or_else(Inventory::default, |yaml| inventory::read_file(&yaml, report));
+    }
+    let Some(own) = &plan.inventory else {
+        return Inventory::default();
+    };
+    let Kind::Scalar { text, .. } = &own.kind else {
+        return inventory::read(own, report);
+    };
+    let document = open(&relative(request.plan, text), Some(own.span), read, report);
+    document.map_or_else(Inventory::default, |yaml| inventory::read_file(&yaml, report))
+}
+
+/// Settles variables: later layers replace earlier ones, and each variable sees those before it.
+fn vars(layers: [&Vec<Entry>; 3], names: &mut Names, settler: &mut Settler, report: &mut Report) -> Map {
+    let mut vars = Map::new();
+    for entry in layers.into_iter().flatten() {
+        names.check_value(&entry.value, Use::Load, &View::default(), report);
+        let value = settler.deep(entry.value.to_value(), &entry.value, report);
+        vars.insert(entry.key.value.clone(), value);
+        names.vars.insert(entry.key.value.clone());
+        settler.set_vars(&vars);
+    }
+    vars
+}
+
+/// The plan's phases, after one that makes the targets ready if the inventory says how.
+fn with_provision(inventory: &Inventory, plan: &Plan) -> Vec<Phase> {
+    let provision = inventory.provision.first().map(|first| Phase {
+        span: first.span,
+        name: Spanned {
+            value: "provision".to_owned(),
+            span: first.span,
+        },
+        description: "Makes the targets of the inventory ready".to_owned(),
+        steps: inventory.provision.clone(),
+        options: PhaseOptions::default(),
+    });
+    provision.into_iter().chain(plan.phases.iter().cloned()).collect()
+}
+
+/// Every argument of every action, with its adapter.
+fn arguments_known<'a>(request: &LoadRequest<'a>) -> BTreeSet<(&'a str, &'a str)> {
+    let mut known = BTreeSet::new();
+    for spec in request.actions {
+        let adapter = spec.name.split('.').next().unwrap_or_default();
+        let properties = spec.arguments.get("properties").and_then(Value::as_object);
+        known.extend(
+            properties
+                .into_iter()
+                .flat_map(Map::keys)
+                .map(|name| (adapter, name.as_str())),
+        );
+    }
+    known
+}
+
+/// Reports default arguments that no action of their adapter knows.
+fn check_defaults(defaults: &Defaults, known: &BTreeSet<(&str, &str)>, report: &mut Report) {
+    for (adapter, arguments) in &defaults.arguments {
+        for argument in arguments {
+            let name = argument.key.value.as_str();
+            if !known.contains(&(adapter.as_str(), name)) {
+                let message = format!("no action of `{adapter}` has an argument `{name}`");
+                let names = known
+                    .iter()
+                    .filter(|(of, _)| of == adapter)
+                    .map(|(_, name)| *name);
+                report.error("unknown-argument", argument.key.span, message).help =
+                    super::suggest::did_you_mean(name, names);
+            }
+        }
+    }
+}
+
+/// Makes the elements of every loop whose items are known now. What they hold is looked at in turn.
+fn expand(graph: &mut Graph, settler: &Settler, report: &mut Report) {
+    if report.has_errors() {
+        return;
+    }
+    let mut at = 0;
+    while at < graph.nodes.len() {
+        let index = NodeIndex(u32::try_from(at).unwrap_or(u32::MAX));
+        if let NodeKind::Foreach(foreach) = &graph.nodes[at].kind {
+            let items = match &foreach.items {
+                Items::Known(items) => Some(Ok(items.clone())),
+                Items::Template(template) => {
+                    settler
+                        .value(template, &bindings(graph, index))
+                        .map(|value| match value {
+                            Ok(Value::Array(items)) => Ok(items),
+                            Ok(other) => Err(format!("`{template}` yields no list, but {other}")),
+                            Err(message) => Err(message),
+                        })
+                }
+            };
+            let span = report.span_at(&graph.nodes[at].source);
+            match items {
+                Some(Ok(items)) if items.iter().any(holds_template) => {
+                    let message = "an item depends on the run: write the whole list as one template";
+                    report.error("known-too-late", span, message);
+                }
+                Some(Ok(items)) => {
+                    if items.is_empty() {
+                        report
+                            .warning("no-items", span, "there is nothing to run these steps for")
+                            .help = Some("the inventory has no such targets".to_owned());
+                    }
+                    if let Err(message) = instantiate(graph, index, &items) {
+                        report.error("wrong-value", span, message);
+                        return;
+                    }
+                }
+                Some(Err(message)) => {
+                    report.error("template-value", span, message);
+                }
+                None => {}
+            }
+        }
+        at += 1;
+    }
+}
+
+fn holds_template(value: &Value) -> bool {
+    match value {
+        Value::String(text) => is_template(text),
+        Value::Array(items) => items.iter().any(holds_template),
+        Value::Object(map) => map.values().any(holds_template),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// What the loops around a node bound.
+fn bindings(graph: &Graph, index: NodeIndex) -> Map {
+    let mut bindings = Map::new();
+    let mut at = Some(index);
+    while let Some(index) = at {
+        let node = graph.node(index);
+        for (name, value) in &node.bindings {
+            if !bindings.contains_key(name) {
+                bindings.insert(name.clone(), value.clone());
+            }
+        }
+        at = node.parent;
+    }
+    bindings
+}

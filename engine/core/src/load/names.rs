@@ -1,0 +1,322 @@
+//! Checks what templates and conditions refer to, when the plan loads.
+
+use super::report::Report;
+use super::suggest::did_you_mean;
+use super::yaml::{Kind, Spanned, Yaml};
+use crate::condition;
+use crate::template::{is_template, references};
+use caxplan_model::Span;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a plan declares.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// Parameters, and whether each is secret.
+    pub(super) params: BTreeMap<String, bool>,
+    pub(super) vars: BTreeSet<String>,
+    pub(super) env: BTreeSet<String>,
+    pub(super) secrets: BTreeSet<String>,
+    /// All steps that can be referred to, and whether they stand within a loop.
+    pub(super) steps: BTreeMap<String, bool>,
+    /// References to steps that had not been seen yet.
+    pub(super) pending: Vec<Spanned<String>>,
+}
+
+/// What can be seen at one place of a plan.
+#[derive(Clone, Debug, Default)]
+pub(super) struct View {
+    /// Variables that loops bound.
+    pub(super) vars: Vec<String>,
+    /// Whether `target` is bound.
+    pub(super) target: bool,
+    /// Steps that have ended when this place is reached.
+    pub(super) steps: BTreeSet<String>,
+}
+
+/// What kind of text is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// An argument of an action: sees everything.
+    Argument,
+    /// Anything else that the run evaluates: no secrets.
+    Run,
+    /// What the loader evaluates: parameters, variables and targets only.
+    Load,
+    /// Conditions on what a step put out: also `output` and `before`.
+    Output,
+    /// Conditions on an observation, whose fields only the run knows.
+    Observation,
+}
+
+impl Names {
+    /// Checks every text of a value.
+    pub(super) fn check_value(&mut self, yaml: &Yaml, use_: Use, view: &View, report: &mut Report) {
+        match &yaml.kind {
+            Kind::Scalar { text, .. } => self.check_text(text, yaml.span, use_, view, report),
+            Kind::List(items) => {
+                for item in items {
+                    self.check_value(item, use_, view, report);
+                }
+            }
+            Kind::Map(entries) => {
+                for entry in entries {
+                    self.check_value(&entry.value, use_, view, report);
+                }
+            }
+        }
+    }
+
+    /// Checks the templates in a text.
+    pub(super) fn check_text(&mut self, text: &str, span: Span, use_: Use, view: &View, report: &mut Report) {
+        match references(text) {
+            Ok(paths) => {
+                for path in paths {
+                    let at = within(text, span, text.find(&path).map(|at| at..at + path.len()), report);
+                    let segments: Vec<&str> = path.split('.').collect();
+                    self.check_reference(&segments, at, use_, view, report);
+                }
+            }
+            Err(error) => {
+                let at = within(text, span, error.range, report);
+                report.error(
+                    "template-syntax",
+                    at,
+                    format!("this is no template: {}", error.message),
+                );
+            }
+        }
+    }
+
+    /// Checks a condition, or a template in its place.
+    pub(super) fn check_condition(
+        &mut self,
+        text: &Spanned<String>,
+        use_: Use,
+        view: &View,
+        report: &mut Report,
+    ) {
+        if is_template(&text.value) {
+            let trimmed = text.value.trim();
+            if !(trimmed.starts_with("{{") && trimmed.ends_with("}}")) {
+                report
+                    .error("template-in-condition", text.span, "a condition holds no templates")
+                    .help = Some(
+                    "write the path alone (`error_rate < params.limit`), or the whole condition as one `{{ … }}`"
+                        .to_owned(),
+                );
+            }
+            self.check_text(&text.value, text.span, use_, view, report);
+            return;
+        }
+        match condition::parse(&text.value) {
+            Ok(condition) => condition.for_each_path(&mut |path| {
+                let at = within(&text.value, text.span, Some(path.range.clone()), report);
+                let segments: Vec<&str> = path.segments.iter().map(String::as_str).collect();
+                self.check_reference(&segments, at, use_, view, report);
+            }),
+            Err(error) => {
+                let at = within(&text.value, text.span, Some(error.range), report);
+                report.error(
+                    "condition-syntax",
+                    at,
+                    format!("this is no condition: {}", error.message),
+                );
+            }
+        }
+    }
+
+    fn check_reference(&mut self, path: &[&str], at: Span, use_: Use, view: &View, report: &mut Report) {
+        let [root, rest @ ..] = path else {
+            return;
+        };
+        if view.vars.iter().any(|var| var == root) {
+            return self.needs_run(root, at, use_, report);
+        }
+        match *root {
+            "params" => {
+                let Some(name) = rest.first() else {
+                    return;
+                };
+                match self.params.get(*name) {
+                    Some(true) if use_ != Use::Argument => secret_here(&format!("params.{name}"), at, report),
+                    Some(_) => {}
+                    None => unknown(
+                        "unknown-param",
+                        "the plan has no parameter",
+                        name,
+                        self.params.keys(),
+                        at,
+                        report,
+                    ),
+                }
+            }
+            "vars" => {
+                if let Some(name) = rest.first()
+                    && !self.vars.contains(*name)
+                {
+                    unknown(
+                        "unknown-var",
+                        "there is no variable",
+                        name,
+                        self.vars.iter(),
+                        at,
+                        report,
+                    );
+                }
+            }
+            "env" => {
+                self.needs_run(root, at, use_, report);
+                if let Some(name) = rest.first()
+                    && !self.env.contains(*name)
+                {
+                    let message = format!("the plan's `env` does not list `{name}`");
+                    report.error("unknown-env", at, message).help =
+                        Some(format!("add it to the header: `env: [{name}]`"));
+                }
+            }
+            "secrets" => {
+                if use_ != Use::Argument {
+                    secret_here(root, at, report);
+                } else if let Some(name) = rest.first()
+                    && !self.secrets.contains(*name)
+                {
+                    unknown(
+                        "unknown-secret",
+                        "the plan has no secret",
+                        name,
+                        self.secrets.iter(),
+                        at,
+                        report,
+                    );
+                }
+            }
+            "steps" => {
+                self.needs_run(root, at, use_, report);
+                if let Some(name) = rest.first()
+                    && !view.steps.contains(*name)
+                {
+                    self.pending.push(Spanned {
+                        value: (*name).to_owned(),
+                        span: at,
+                    });
+                }
+                if let Some(what) = rest.get(1)
+                    && !["output", "before", "status"].contains(what)
+                {
+                    let message = format!("a step has no `{what}`; it has `output`, `before` and `status`");
+                    report.error("unknown-name", at, message).help =
+                        did_you_mean(what, ["output", "before", "status"]);
+                }
+            }
+            "target" if view.target => self.needs_run(root, at, use_, report),
+            "target" => {
+                report.error("unknown-name", at, "there is no `target` here").help = Some(
+                    "`target` is known within a `foreach_node` and in a step that has a `target`".to_owned(),
+                );
+            }
+            "targets" => {}
+            "run" => self.needs_run(root, at, use_, report),
+            "output" | "before" if use_ == Use::Output => {}
+            _ if use_ == Use::Observation => {}
+            _ => {
+                let mut known = vec!["params", "vars", "steps", "targets", "run", "env", "secrets"];
+                known.extend(view.vars.iter().map(String::as_str));
+                if use_ == Use::Output {
+                    known.extend(["output", "before"]);
+                }
+                let help = did_you_mean(root, known.iter().copied())
+                    .unwrap_or_else(|| format!("known here: {}", known.join(", ")));
+                report
+                    .error("unknown-name", at, format!("`{root}` is not known here"))
+                    .help = Some(help);
+            }
+        }
+    }
+
+    fn needs_run(&self, root: &str, at: Span, use_: Use, report: &mut Report) {
+        if use_ == Use::Load {
+            let message =
+                format!("`{root}` is known only when the plan runs, and this must be known when it loads");
+            report.error("known-too-late", at, message).help =
+                Some("only `params`, `vars` and `targets()` can stand here".to_owned());
+        }
+    }
+
+    /// Reports references to steps that do not exist, or do not come before. To be called once all steps are known.
+    pub(super) fn settle_steps(&mut self, report: &mut Report) {
+        for Spanned { value: name, span } in std::mem::take(&mut self.pending) {
+            match self.steps.get(&name) {
+                None => unknown(
+                    "unknown-step",
+                    "there is no step",
+                    &name,
+                    self.steps.keys(),
+                    span,
+                    report,
+                ),
+                Some(true) => {
+                    let message = format!(
+                        "`{name}` stands within a loop and has a result for each item: there is no single one"
+                    );
+                    report.error("step-in-loop", span, message);
+                }
+                Some(false) => {
+                    let message = format!("`{name}` has not ended when this step starts");
+                    report.error("later-step", span, message).help =
+                        Some("a step sees the results of steps that come before it".to_owned());
+                }
+            }
+        }
+    }
+}
+
+fn secret_here(name: &str, at: Span, report: &mut Report) {
+    report
+        .error(
+            "secret-here",
+            at,
+            format!("`{name}` is secret and cannot be used here"),
+        )
+        .help = Some("secrets can stand in the arguments of actions only".to_owned());
+}
+
+fn unknown<'a>(
+    code: &'static str,
+    what: &str,
+    name: &str,
+    known: impl Iterator<Item = &'a String>,
+    at: Span,
+    report: &mut Report,
+) {
+    let known: Vec<&str> = known.map(String::as_str).collect();
+    let help = did_you_mean(name, known.iter().copied()).or_else(|| {
+        let few = !known.is_empty() && known.len() <= 12;
+        few.then(|| format!("there is {}", known.join(", ")))
+    });
+    report.error(code, at, format!("{what} `{name}`")).help = help;
+}
+
+/// The place of a part of a text, if the source writes the text as it is; else the place of the text.
+fn within(text: &str, span: Span, part: Option<std::ops::Range<usize>>, report: &Report) -> Span {
+    let Some(part) = part else {
+        return span;
+    };
+    let source = report.slice(span);
+    let found = match source.find(text) {
+        Some(at) => Some((at + part.start, at + part.end)),
+        // A folded or indented text: look for the part itself.
+        None => text
+            .get(part)
+            .filter(|part| part.len() > 1)
+            .and_then(|part| source.find(part).map(|at| (at, at + part.len()))),
+    };
+    let Some((start, end)) = found else {
+        return span;
+    };
+    let to_u32 = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+    Span {
+        file: span.file,
+        start: span.start + to_u32(start),
+        end: span.start + to_u32(end),
+    }
+}

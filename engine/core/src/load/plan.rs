@@ -1,0 +1,218 @@
+//! A plan as it is written.
+
+use super::keys::{BODIES, DEFAULTS, ON_FAILURE, PLAN, SECRET, STRATEGY};
+use super::param::{self, Param};
+use super::phase::{self, Phase};
+use super::read::{Fields, mapping, text, texts};
+use super::report::Report;
+use super::step::{self, Call, ON_FAILURES};
+use super::yaml::{Entry, Kind, Spanned, Yaml, to_map};
+use caxplan_model::{Duration, Map, OnFailure, Retry, Span};
+
+/// The version of the language that this engine reads.
+const LANGUAGE: u32 = 1;
+
+/// A plan.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// Where to point at for what concerns the whole plan.
+    pub(super) head: Span,
+    pub(super) name: Option<String>,
+    pub(super) description: String,
+    pub(super) params: Vec<Param>,
+    pub(super) vars: Vec<Entry>,
+    pub(super) libraries: Vec<Spanned<String>>,
+    pub(super) inventory: Option<Yaml>,
+    pub(super) secrets: Vec<Entry>,
+    pub(super) env: Vec<Spanned<String>>,
+    pub(super) locks: Vec<Spanned<String>>,
+    pub(super) defaults: Defaults,
+    pub(super) on_failure: Option<OnFailure>,
+    pub(super) max_parallel: u32,
+    pub(super) overrides: Vec<Entry>,
+    pub(super) phases: Vec<Phase>,
+}
+
+/// What actions get that say nothing of their own.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Defaults {
+    pub(super) retry: Option<Retry>,
+    pub(super) timeout: Option<Duration>,
+    /// By adapter.
+    pub(super) arguments: Vec<(String, Vec<Entry>)>,
+    pub(super) observe: Option<Call>,
+}
+
+impl Defaults {
+    pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Self {
+        let Some(fields) = Fields::open(yaml, &DEFAULTS, report) else {
+            return Self::default();
+        };
+        let mut arguments = Vec::new();
+        if let Some(yaml) = fields.get("arguments") {
+            for Entry { key, value } in mapping(yaml, "arguments by adapter", report).unwrap_or_default() {
+                let by_name = mapping(value, "arguments by name", report).unwrap_or_default();
+                arguments.push((key.value.clone(), by_name.to_vec()));
+            }
+        }
+        Self {
+            retry: fields.get("retry").and_then(|yaml| step::retry(yaml, report)),
+            timeout: fields.duration("timeout", report),
+            arguments,
+            observe: fields.get("observe").and_then(|yaml| step::call(yaml, report)),
+        }
+    }
+}
+
+/// Reads a plan. `None` if the document is none, which has been reported then.
+pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Option<Plan> {
+    let entries = mapping(yaml, "a plan", report)?;
+    let has = |key: &str| entries.iter().find(|entry| entry.key.value == key);
+    let bodies: Vec<(&Entry, &str)> = BODIES
+        .iter()
+        .filter_map(|(key, kind)| has(key).map(|entry| (entry, *kind)))
+        .collect();
+    if let Some((entry, kind)) = bodies.iter().find(|(_, kind)| *kind != "a plan") {
+        let message = format!(
+            "`{}` makes this file {kind}, which cannot run yet",
+            entry.key.value
+        );
+        report.error("not-yet", entry.key.span, message).help =
+            Some("this version runs plans: `upgrade_strategy`, `strategy` or `phases`".to_owned());
+        return None;
+    }
+    if bodies.is_empty() {
+        for (key, kind, use_) in [
+            (
+                "actions",
+                "an action library",
+                "name it in a plan's `use`, or give it with `--use`",
+            ),
+            (
+                "inventory",
+                "an inventory",
+                "name it in a plan's `inventory`, or give it with `--inventory`",
+            ),
+        ] {
+            if let Some(entry) = has(key)
+                && (key == "actions" || has("phases").is_none())
+            {
+                let message = format!("`{key}` makes this file {kind}, which is nothing to run");
+                report.error("no-plan", entry.key.span, message).help = Some(use_.to_owned());
+                return None;
+            }
+        }
+    }
+    if let Some((second, _)) = bodies.get(1) {
+        let message = format!("a plan has one body, and this one has `{}` too", second.key.value);
+        report.error("two-bodies", second.key.span, message);
+    }
+    let fields = Fields::open(yaml, &PLAN, report)?;
+    let Some((body, _)) = bodies.first() else {
+        report
+            .error("no-body", yaml.head(), "this plan has nothing to run")
+            .help =
+            Some("give it `phases`, or `upgrade_strategy` or `strategy` with `phases` in it".to_owned());
+        return None;
+    };
+    check_language(&fields, report);
+    for key in ["schedule", "notify", "invariants"] {
+        if let Some(span) = fields.key(key) {
+            report.warning("no-effect", span, format!("`{key}` has no effect yet"));
+        }
+    }
+    let phases = if body.key.value == "phases" {
+        Some(&body.value)
+    } else {
+        let strategy = Fields::open(&body.value, &STRATEGY, report)?;
+        strategy.word("type", &["rolling", "sequential"], &[(), ()], report);
+        strategy.get("phases")
+    };
+    let entries_of = |key: &str, what: &str, report: &mut Report| {
+        fields
+            .get(key)
+            .and_then(|yaml| mapping(yaml, what, report))
+            .unwrap_or_default()
+            .to_vec()
+    };
+    let texts_of =
+        |key: &str, report: &mut Report| fields.get(key).map_or_else(Vec::new, |yaml| texts(yaml, report));
+    Some(Plan {
+        head: body.key.span,
+        name: fields.text("name", report).map(|name| name.value),
+        description: fields
+            .text("description", report)
+            .map_or_else(String::new, |text| text.value),
+        params: fields
+            .get("params")
+            .map_or_else(Vec::new, |yaml| param::read(yaml, report)),
+        vars: entries_of("vars", "variables by name", report),
+        libraries: texts_of("use", report),
+        inventory: fields.get("inventory").cloned(),
+        secrets: secrets(&fields, report),
+        env: texts_of("env", report),
+        locks: texts_of("lock", report),
+        defaults: fields
+            .get("defaults")
+            .map_or_else(Defaults::default, |yaml| Defaults::read(yaml, report)),
+        on_failure: fields.word("on_failure", ON_FAILURE, ON_FAILURES, report),
+        max_parallel: fields.count("max_parallel", report).unwrap_or(0),
+        overrides: entries_of("overrides", "options by path", report),
+        phases: phases.map_or_else(Vec::new, |yaml| phase::read_all(yaml, report)),
+    })
+}
+
+/// Refuses a file that is written for another version of the language.
+pub(super) fn check_language(fields: &Fields<'_>, report: &mut Report) {
+    if let Some(version) = fields.count("caxplan", report)
+        && version != LANGUAGE
+    {
+        let span = fields.get("caxplan").map_or(fields.head, |yaml| yaml.span);
+        let message = format!(
+            "this file is written for version {version} of the language; this engine reads {LANGUAGE}"
+        );
+        report.error("wrong-version", span, message);
+    }
+}
+
+fn secrets(fields: &Fields<'_>, report: &mut Report) -> Vec<Entry> {
+    let Some(yaml) = fields.get("secrets") else {
+        return Vec::new();
+    };
+    let entries = mapping(yaml, "secrets by name", report).unwrap_or_default();
+    for Entry { key, value } in entries {
+        let Some(secret) = Fields::open(value, &SECRET, report) else {
+            continue;
+        };
+        if secret.entries.len() != 1 {
+            let message = format!(
+                "the secret `{}` needs one of `env`, `file` or `command`",
+                key.value
+            );
+            report.error("wrong-secret", key.span, message);
+        }
+        secret.text("env", report);
+        secret.text("file", report);
+        if let Some(command) = secret.get("command") {
+            match &command.kind {
+                Kind::List(items) if !items.is_empty() => {
+                    for item in items {
+                        text(item, report);
+                    }
+                }
+                Kind::List(_) | Kind::Scalar { .. } | Kind::Map(_) => {
+                    let message = "expected a list: the program and its arguments";
+                    report.error("wrong-type", command.head(), message);
+                }
+            }
+        }
+    }
+    entries.to_vec()
+}
+
+impl Plan {
+    /// Where secrets come from, as data.
+    pub(super) fn secret_sources(&self) -> Map {
+        to_map(&self.secrets)
+    }
+}

@@ -1,0 +1,183 @@
+//! Reading typed values from YAML, with what was expected in each error.
+
+use super::keys::Object;
+use super::report::Report;
+use super::suggest::did_you_mean;
+use super::yaml::{Entry, Kind, Spanned, Yaml};
+use crate::template::is_template;
+use caxplan_model::{Duration, Span, Value};
+
+/// A mapping whose keys are known.
+#[derive(Clone, Copy)]
+pub(super) struct Fields<'y> {
+    pub(super) entries: &'y [Entry],
+    /// Where to point at when something is missing.
+    pub(super) head: Span,
+}
+
+impl<'y> Fields<'y> {
+    /// Reads a mapping and reports keys that `object` does not have, or has not.
+    pub(super) fn open(yaml: &'y Yaml, object: &Object, report: &mut Report) -> Option<Self> {
+        let entries = mapping(yaml, object.name, report)?;
+        for Entry { key, .. } in entries {
+            if !object.has(&key.value) {
+                unknown_key(key, object, report);
+            }
+        }
+        for name in object.required {
+            if entries.iter().all(|entry| entry.key.value != *name) {
+                let message = format!("{} needs the key `{name}`", object.name);
+                report.error("missing-key", yaml.head(), message);
+            }
+        }
+        Some(Self {
+            entries,
+            head: yaml.head(),
+        })
+    }
+
+    /// The value of a key; a key without a value counts as not there.
+    pub(super) fn get(&self, key: &str) -> Option<&'y Yaml> {
+        self.entries
+            .iter()
+            .find(|entry| entry.key.value == key)
+            .map(|entry| &entry.value)
+            .filter(|value| !value.is_null())
+    }
+
+    /// The place of a key.
+    pub(super) fn key(&self, key: &str) -> Option<Span> {
+        self.entries
+            .iter()
+            .find(|entry| entry.key.value == key)
+            .map(|entry| entry.key.span)
+    }
+
+    pub(super) fn text(&self, key: &str, report: &mut Report) -> Option<Spanned<String>> {
+        text(self.get(key)?, report)
+    }
+
+    pub(super) fn boolean(&self, key: &str, report: &mut Report) -> Option<bool> {
+        let yaml = self.get(key)?;
+        match yaml.to_value() {
+            Value::Bool(value) => Some(value),
+            _ => wrong(yaml, "true or false", report),
+        }
+    }
+
+    pub(super) fn count(&self, key: &str, report: &mut Report) -> Option<u32> {
+        count(self.get(key)?, report)
+    }
+
+    pub(super) fn duration(&self, key: &str, report: &mut Report) -> Option<Duration> {
+        let text = duration_text(self.get(key)?, report)?;
+        match text.value.parse() {
+            Ok(duration) => Some(duration),
+            Err(_) => {
+                let message = "a template cannot stand here: the length must be known when the plan loads";
+                report.error("wrong-type", text.span, message);
+                None
+            }
+        }
+    }
+
+    pub(super) fn word<T: Copy>(
+        &self,
+        key: &str,
+        words: &[&str],
+        values: &[T],
+        report: &mut Report,
+    ) -> Option<T> {
+        let text = self.text(key, report)?;
+        word(&text, words, report).and_then(|at| values.get(at).copied())
+    }
+}
+
+/// The index of a word among those that may stand here.
+pub(super) fn word(text: &Spanned<String>, words: &[&str], report: &mut Report) -> Option<usize> {
+    let found = words.iter().position(|word| *word == text.value);
+    if found.is_none() {
+        let message = format!("`{}` is none of {}", text.value, words.join(", "));
+        report.error("wrong-word", text.span, message).help =
+            did_you_mean(&text.value, words.iter().copied());
+    }
+    found
+}
+
+pub(super) fn unknown_key(key: &Spanned<String>, object: &Object, report: &mut Report) {
+    let message = format!("{} has no key `{}`", object.name, key.value);
+    let names: Vec<&str> = object.names().collect();
+    let help = did_you_mean(&key.value, names.iter().copied())
+        .unwrap_or_else(|| format!("the keys of {} are {}", object.name, names.join(", ")));
+    report.error("unknown-key", key.span, message).help = Some(help);
+}
+
+/// Reports that something else was expected.
+pub(super) fn wrong<T>(yaml: &Yaml, expected: &str, report: &mut Report) -> Option<T> {
+    let message = format!("expected {expected}, found {}", yaml.describe());
+    report.error("wrong-type", yaml.head(), message);
+    None
+}
+
+pub(super) fn mapping<'y>(yaml: &'y Yaml, what: &str, report: &mut Report) -> Option<&'y [Entry]> {
+    match &yaml.kind {
+        Kind::Map(entries) => Some(entries),
+        Kind::Scalar { .. } | Kind::List(_) => wrong(yaml, &format!("{what} as a mapping"), report),
+    }
+}
+
+pub(super) fn list<'y>(yaml: &'y Yaml, what: &str, report: &mut Report) -> Option<&'y [Yaml]> {
+    match &yaml.kind {
+        Kind::List(items) => Some(items),
+        Kind::Scalar { .. } | Kind::Map(_) => wrong(yaml, &format!("a list of {what}"), report),
+    }
+}
+
+/// A text. Numbers and booleans are taken as they are written: `version: 1.10` is the text `1.10`.
+pub(super) fn text(yaml: &Yaml, report: &mut Report) -> Option<Spanned<String>> {
+    match &yaml.kind {
+        Kind::Scalar { value, text } if !value.is_null() => Some(Spanned {
+            value: text.clone(),
+            span: yaml.span,
+        }),
+        Kind::Scalar { .. } | Kind::List(_) | Kind::Map(_) => wrong(yaml, "a text", report),
+    }
+}
+
+/// One text, or a list of texts.
+pub(super) fn texts(yaml: &Yaml, report: &mut Report) -> Vec<Spanned<String>> {
+    one_or_many(yaml)
+        .iter()
+        .filter_map(|item| text(item, report))
+        .collect()
+}
+
+/// The items of a list, or the one thing that is no list.
+pub(super) fn one_or_many(yaml: &Yaml) -> &[Yaml] {
+    match &yaml.kind {
+        Kind::List(items) => items,
+        Kind::Scalar { .. } | Kind::Map(_) => std::slice::from_ref(yaml),
+    }
+}
+
+pub(super) fn count(yaml: &Yaml, report: &mut Report) -> Option<u32> {
+    match yaml.to_value().as_u64().map(u32::try_from) {
+        Some(Ok(number)) => Some(number),
+        Some(Err(_)) | None => wrong(yaml, "a whole number from 0", report),
+    }
+}
+
+/// A duration, or a template that will yield one.
+pub(super) fn duration_text(yaml: &Yaml, report: &mut Report) -> Option<Spanned<String>> {
+    let text = text(yaml, report)?;
+    if is_template(&text.value) {
+        return Some(text);
+    }
+    match text.value.parse::<Duration>() {
+        Ok(_) => Some(text),
+        Err(error) => {
+            report.error("wrong-type", text.span, format!("expected a duration: {error}"));
+            None
+        }
+    }
+}

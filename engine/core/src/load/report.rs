@@ -1,0 +1,148 @@
+//! Collects what is to be said about a plan, while it is being loaded.
+
+use super::request::{Diagnostic, Diagnostics, Label, Severity};
+use caxplan_model::{Location, Span};
+
+/// The most diagnostics that are kept: nobody reads more, and a hostile file could make millions.
+const DIAGNOSTICS_MAX: usize = 500;
+
+/// The sources that were read so far, and what was found in them.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    sources: Vec<(String, String)>,
+    items: Vec<Diagnostic>,
+    /// Takes what is over the limit.
+    overflow: Option<Diagnostic>,
+}
+
+impl Report {
+    /// Adds a source and answers its index, which spans carry.
+    pub(super) fn add_source(&mut self, name: &str, text: String) -> u32 {
+        self.sources.push((name.to_owned(), text));
+        u32::try_from(self.sources.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn sources(&self) -> &[(String, String)] {
+        &self.sources
+    }
+
+    /// Adds an error; the caller may add help and labels to what it gets.
+    pub(super) fn error(
+        &mut self,
+        code: &'static str,
+        span: Span,
+        message: impl Into<String>,
+    ) -> &mut Diagnostic {
+        self.push(Severity::Error, code, span, message.into())
+    }
+
+    /// As [`Report::error`], for what does not stop the plan from running.
+    pub(super) fn warning(
+        &mut self,
+        code: &'static str,
+        span: Span,
+        message: impl Into<String>,
+    ) -> &mut Diagnostic {
+        self.push(Severity::Warning, code, span, message.into())
+    }
+
+    fn push(
+        &mut self,
+        severity: Severity,
+        code: &'static str,
+        span: Span,
+        message: String,
+    ) -> &mut Diagnostic {
+        let diagnostic = Diagnostic {
+            severity,
+            code,
+            message,
+            primary: Label {
+                span,
+                text: String::new(),
+            },
+            others: Vec::new(),
+            help: None,
+        };
+        if self.items.len() >= DIAGNOSTICS_MAX {
+            return self.overflow.insert(diagnostic);
+        }
+        self.items.push(diagnostic);
+        let last = self.items.len() - 1;
+        &mut self.items[last]
+    }
+
+    pub(super) fn has_errors(&self) -> bool {
+        self.items.iter().any(|item| item.severity == Severity::Error)
+    }
+
+    /// The text that a span covers.
+    pub(super) fn slice(&self, span: Span) -> &str {
+        self.sources
+            .get(span.file as usize)
+            .and_then(|(_, text)| text.get(span.start as usize..span.end as usize))
+            .unwrap_or_default()
+    }
+
+    /// A span as a place that a person can look up.
+    pub(super) fn location(&self, span: Span) -> Location {
+        let Some((name, text)) = self.sources.get(span.file as usize) else {
+            return Location::default();
+        };
+        let before = text.get(..span.start as usize).unwrap_or_default();
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        Location {
+            file: name.clone(),
+            line: count(before.matches('\n').count() + 1),
+            column: count(before[line_start..].chars().count() + 1),
+        }
+    }
+
+    /// The word at a place that [`Report::location`] answered.
+    pub(super) fn span_at(&self, location: &Location) -> Span {
+        let found = self.sources.iter().position(|(name, _)| *name == location.file);
+        let Some((file, (_, text))) = found.map(|file| (file, &self.sources[file])) else {
+            return Span::default();
+        };
+        let line_start: usize = text
+            .split_inclusive('\n')
+            .take((location.line as usize).saturating_sub(1))
+            .map(str::len)
+            .sum();
+        let line = text[line_start..].lines().next().unwrap_or_default();
+        let start: usize = line
+            .chars()
+            .take((location.column as usize).saturating_sub(1))
+            .map(char::len_utf8)
+            .sum();
+        let length = line[start..].find([':', ' ', '#']).unwrap_or(line.len() - start);
+        let to_u32 = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Span {
+            file: to_u32(file),
+            start: to_u32(line_start + start),
+            end: to_u32(line_start + start + length),
+        }
+    }
+
+    /// Everything, in the order of the sources; what was found twice (in two elements of a loop) is said once.
+    pub(super) fn finish(mut self) -> Diagnostics {
+        self.items.sort_by_key(|item| {
+            (
+                item.primary.span.file,
+                item.primary.span.start,
+                item.primary.span.end,
+            )
+        });
+        let mut items: Vec<Diagnostic> = Vec::with_capacity(self.items.len());
+        for item in self.items {
+            if !items.contains(&item) {
+                items.push(item);
+            }
+        }
+        Diagnostics {
+            sources: self.sources,
+            items,
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Evaluates at load time what depends on parameters, variables and targets alone.
+
+use super::report::Report;
+use super::yaml::{Spanned, Yaml};
+use crate::template::{Scope, is_template, references, resolve};
+use caxplan_model::{Duration, Map, Target, Value};
+
+/// Evaluates texts with what is known when a plan loads.
+pub(super) struct Settler {
+    /// `params` without the secret ones, `vars` and `targets`.
+    scope: Scope,
+    /// Whether all of it could be settled; if not, errors have been reported, and more would only repeat them.
+    sound: bool,
+}
+
+impl Settler {
+    pub(super) fn new(params: Map, targets: &[Target], sound: bool) -> Self {
+        let mut root = Map::new();
+        root.insert("params".to_owned(), Value::Object(params));
+        root.insert("vars".to_owned(), Value::Object(Map::new()));
+        // Targets are plain data.
+        let targets = serde_json::to_value(targets).expect("targets are plain data");
+        root.insert("targets".to_owned(), targets);
+        Self {
+            scope: Scope {
+                root: Value::Object(root),
+            },
+            sound,
+        }
+    }
+
+    pub(super) fn set_vars(&mut self, vars: &Map) {
+        if let Value::Object(root) = &mut self.scope.root {
+            root.insert("vars".to_owned(), Value::Object(vars.clone()));
+        }
+    }
+
+    /// Whether a text depends on nothing but what is known now, and on `bindings`.
+    fn can_evaluate(&self, text: &str, bindings: &Map) -> bool {
+        self.sound
+            && is_template(text)
+            && references(text).is_ok_and(|paths| {
+                paths.iter().all(|path| {
+                    let root = path.split('.').next().unwrap_or_default();
+                    ["params", "vars", "targets"].contains(&root) || bindings.contains_key(root)
+                })
+            })
+    }
+
+    /// Evaluates a text if that is possible now; `None` if it must wait for the run.
+    pub(super) fn value(&self, text: &str, bindings: &Map) -> Option<Result<Value, String>> {
+        if !self.can_evaluate(text, bindings) {
+            return None;
+        }
+        if bindings.is_empty() {
+            return Some(resolve(text, &self.scope));
+        }
+        let mut scope = self.scope.clone();
+        if let Value::Object(root) = &mut scope.root {
+            root.extend(bindings.clone());
+        }
+        Some(resolve(text, &scope))
+    }
+
+    /// A text: evaluated if possible, else as it is.
+    pub(super) fn text(&self, text: &Spanned<String>, report: &mut Report) -> String {
+        match self.value(&text.value, &Map::new()) {
+            None => text.value.clone(),
+            Some(Ok(Value::String(value))) => value,
+            Some(Ok(value)) => value.to_string(),
+            Some(Err(message)) => {
+                report.error("template-value", text.span, message);
+                text.value.clone()
+            }
+        }
+    }
+
+    /// A duration: evaluated and checked if possible, else as it is.
+    pub(super) fn duration(&self, text: &Spanned<String>, report: &mut Report) -> String {
+        let settled = self.text(text, report);
+        if !is_template(&settled)
+            && let Err(error) = settled.parse::<Duration>()
+        {
+            report.error(
+                "template-value",
+                text.span,
+                format!("expected a duration: {error}"),
+            );
+        }
+        settled
+    }
+
+    /// The values of a list, with what can be evaluated in them evaluated.
+    pub(super) fn list(&self, yaml: &Yaml, report: &mut Report) -> Vec<Value> {
+        match self.deep(yaml.to_value(), yaml, report) {
+            Value::Array(items) => items,
+            _ => Vec::new(),
+        }
+    }
+
+    /// A value, with every text in it evaluated that can be.
+    pub(super) fn deep(&self, value: Value, place: &Yaml, report: &mut Report) -> Value {
+        match value {
+            Value::String(text) => match self.value(&text, &Map::new()) {
+                None => Value::String(text),
+                Some(Ok(value)) => value,
+                Some(Err(message)) => {
+                    report.error("template-value", place.head(), message);
+                    Value::String(text)
+                }
+            },
+            Value::Array(items) => items
+                .into_iter()
+                .map(|item| self.deep(item, place, report))
+                .collect(),
+            Value::Object(map) => Value::Object(
+                map.into_iter()
+                    .map(|(key, item)| (key, self.deep(item, place, report)))
+                    .collect(),
+            ),
+            other @ (Value::Null | Value::Bool(_) | Value::Number(_)) => other,
+        }
+    }
+}

@@ -1,0 +1,615 @@
+//! A step as it is written.
+
+use super::keys::{BACKOFFS, FAILURE_KINDS, LOOP, ON_FAILURE, RETRY, STEP, WATCH};
+use super::read::{
+    self, Fields, count, duration_text, list, mapping, one_or_many, text, texts, unknown_key, wrong,
+};
+use super::report::Report;
+use super::suggest::nearest;
+use super::yaml::{Entry, Kind, Spanned, Yaml};
+use caxplan_model::{Duration, FailureKind, OnFailure, Retry, Span};
+
+pub(super) const ON_FAILURES: &[OnFailure] = &[
+    OnFailure::Stop,
+    OnFailure::Rollback,
+    OnFailure::Continue,
+    OnFailure::Pause,
+];
+
+/// In the order of [`FAILURE_KINDS`].
+const KINDS: &[FailureKind] = &[
+    FailureKind::Timeout,
+    FailureKind::Unavailable,
+    FailureKind::Denied,
+    FailureKind::Conflict,
+    FailureKind::NotFound,
+    FailureKind::Invalid,
+    FailureKind::Exit,
+    FailureKind::Expectation,
+    FailureKind::Breach,
+    FailureKind::Cancelled,
+    FailureKind::Lost,
+    FailureKind::Rejected,
+    FailureKind::Template,
+    FailureKind::Other,
+];
+
+/// A step.
+#[derive(Clone, Debug)]
+pub(super) struct Step {
+    /// Where to point at: its name, its first key.
+    pub(super) span: Span,
+    pub(super) id: Option<Spanned<String>>,
+    pub(super) options: Options,
+    pub(super) body: Body,
+}
+
+/// What a step does.
+#[derive(Clone, Debug)]
+pub(super) enum Body {
+    /// An action of an adapter, or a name that a library binds.
+    Call(Call),
+    Parallel {
+        steps: Vec<Step>,
+        max: Option<u32>,
+    },
+    Block {
+        body: Vec<Step>,
+        rescue: Vec<Step>,
+        always: Vec<Step>,
+    },
+    Foreach(Foreach),
+    Approve(Spanned<String>),
+    Checklist(Vec<Spanned<String>>),
+    Wait(Spanned<String>),
+    Watch(WatchSpec),
+    /// What was wrong and has been reported.
+    Broken,
+}
+
+/// An action with its arguments.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub(super) action: Spanned<String>,
+    pub(super) with: Vec<Entry>,
+    /// Of a probe.
+    pub(super) done_when: Option<Spanned<String>>,
+}
+
+/// A loop.
+#[derive(Clone, Debug)]
+pub(super) struct Foreach {
+    /// Whether it is `foreach_node`, whose elements act on the node.
+    pub(super) over_nodes: bool,
+    pub(super) options: LoopOptions,
+    pub(super) steps: Vec<Step>,
+}
+
+/// What is said of a loop.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LoopOptions {
+    pub(super) items: Option<Yaml>,
+    pub(super) var: Option<Spanned<String>>,
+    pub(super) when: Option<Spanned<String>>,
+    pub(super) batch_size: Option<Spanned<String>>,
+    pub(super) batch_delay: Option<Spanned<String>>,
+    pub(super) max_failures: Option<Spanned<String>>,
+    pub(super) max_unavailable: Option<Spanned<String>>,
+}
+
+/// A watch.
+#[derive(Clone, Debug)]
+pub(super) struct WatchSpec {
+    pub(super) duration: Spanned<String>,
+    pub(super) every: Option<Spanned<String>>,
+    pub(super) observe: Option<Call>,
+    pub(super) checks: Vec<Spanned<String>>,
+    pub(super) max_breaches: u32,
+}
+
+/// What is said of a step beside what it does.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Options {
+    pub(super) target: Option<Spanned<String>>,
+    pub(super) needs: Vec<Spanned<String>>,
+    pub(super) when: Option<Spanned<String>>,
+    pub(super) retry: Option<Retry>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) expect: Vec<Spanned<String>>,
+    pub(super) probe: Option<Call>,
+    pub(super) rollback: Option<Vec<Call>>,
+    pub(super) checkpoint: Option<Spanned<String>>,
+    pub(super) on_failure: Option<OnFailure>,
+}
+
+impl Options {
+    /// What `self` says, and where it says nothing, what `base` says.
+    pub(super) fn over(self, base: Self) -> Self {
+        let or = |own: Vec<Spanned<String>>, base| if own.is_empty() { base } else { own };
+        Self {
+            target: self.target.or(base.target),
+            needs: or(self.needs, base.needs),
+            when: self.when.or(base.when),
+            retry: self.retry.or(base.retry),
+            timeout: self.timeout.or(base.timeout),
+            expect: or(self.expect, base.expect),
+            probe: self.probe.or(base.probe),
+            rollback: self.rollback.or(base.rollback),
+            checkpoint: self.checkpoint.or(base.checkpoint),
+            on_failure: self.on_failure.or(base.on_failure),
+        }
+    }
+
+    pub(super) fn read(fields: &Fields<'_>, report: &mut Report) -> Self {
+        fields.text("description", report);
+        Self {
+            target: fields.text("target", report),
+            needs: fields
+                .get("needs")
+                .map_or_else(Vec::new, |yaml| texts(yaml, report)),
+            when: fields.text("when", report),
+            retry: fields.get("retry").and_then(|yaml| retry(yaml, report)),
+            timeout: fields.duration("timeout", report),
+            expect: fields
+                .get("expect")
+                .map_or_else(Vec::new, |yaml| texts(yaml, report)),
+            probe: fields.get("probe").and_then(|yaml| call(yaml, report)),
+            rollback: fields.get("rollback").map(|yaml| {
+                one_or_many(yaml)
+                    .iter()
+                    .filter_map(|call_| call(call_, report))
+                    .collect()
+            }),
+            checkpoint: fields.text("checkpoint", report),
+            on_failure: fields.word("on_failure", ON_FAILURE, ON_FAILURES, report),
+        }
+    }
+}
+
+impl LoopOptions {
+    pub(super) fn over(self, base: Self) -> Self {
+        Self {
+            items: self.items.or(base.items),
+            var: self.var.or(base.var),
+            when: self.when.or(base.when),
+            batch_size: self.batch_size.or(base.batch_size),
+            batch_delay: self.batch_delay.or(base.batch_delay),
+            max_failures: self.max_failures.or(base.max_failures),
+            max_unavailable: self.max_unavailable.or(base.max_unavailable),
+        }
+    }
+
+    pub(super) fn read(fields: &Fields<'_>, report: &mut Report) -> Self {
+        Self {
+            items: fields.get("in").cloned(),
+            var: fields.text("var", report),
+            when: fields.text("when", report),
+            batch_size: fields.text("batch_size", report),
+            batch_delay: fields
+                .get("batch_delay")
+                .and_then(|yaml| duration_text(yaml, report)),
+            max_failures: fields.text("max_failures", report),
+            max_unavailable: fields.text("max_unavailable", report),
+        }
+    }
+}
+
+/// The forms of a step: its key, and the options that it takes beside `id`, `description`, `when`, `needs`,
+/// `checkpoint` and `on_failure`.
+const FORMS: &[(&str, &[&str])] = &[
+    (
+        "action",
+        &[
+            "with", "target", "retry", "timeout", "expect", "probe", "rollback",
+        ],
+    ),
+    ("parallel", &["max_parallel"]),
+    ("block", &["rescue", "always"]),
+    (
+        "foreach_node",
+        &[
+            "in",
+            "var",
+            "batch_size",
+            "batch_delay",
+            "max_failures",
+            "max_unavailable",
+        ],
+    ),
+    (
+        "foreach",
+        &[
+            "steps",
+            "in",
+            "var",
+            "batch_size",
+            "batch_delay",
+            "max_failures",
+            "max_unavailable",
+        ],
+    ),
+    ("approve", &[]),
+    ("checklist", &[]),
+    ("wait", &[]),
+    ("watch", &["target"]),
+    ("run", &["params"]),
+];
+const COMMON: &[&str] = &["id", "description", "when", "needs", "checkpoint", "on_failure"];
+/// Options of a `foreach_node` that may stand below it in the list, as in the seed of the language.
+const SIBLINGS: &[&str] = &[
+    "in",
+    "var",
+    "batch_size",
+    "batch_delay",
+    "max_failures",
+    "max_unavailable",
+];
+
+/// Reads a list of steps.
+pub(super) fn read_all(yaml: &Yaml, report: &mut Report) -> Vec<Step> {
+    let Some(items) = list(yaml, "steps", report) else {
+        return Vec::new();
+    };
+    let mut steps: Vec<Step> = Vec::with_capacity(items.len());
+    for item in items {
+        if let Some(option) = sibling(item) {
+            let over = LoopOptions::read(
+                &Fields {
+                    entries: std::slice::from_ref(option),
+                    head: option.key.span,
+                },
+                report,
+            );
+            match steps.last_mut().map(|step| &mut step.body) {
+                Some(Body::Foreach(foreach)) => {
+                    foreach.options = over.over(std::mem::take(&mut foreach.options));
+                }
+                Some(Body::Broken) => {}
+                Some(_) | None => {
+                    let message = format!("`{}` stands below no `foreach_node`", option.key.value);
+                    report.error("lost-option", option.key.span, message);
+                }
+            }
+            continue;
+        }
+        steps.extend(read(item, report));
+    }
+    steps
+}
+
+/// The option of a loop that is written as an item of its own.
+fn sibling(item: &Yaml) -> Option<&Entry> {
+    match &item.kind {
+        Kind::Map(entries) => match entries.as_slice() {
+            [only] if SIBLINGS.contains(&only.key.value.as_str()) => Some(only),
+            _ => None,
+        },
+        Kind::Scalar { .. } | Kind::List(_) => None,
+    }
+}
+
+/// Reads one step.
+pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Option<Step> {
+    match &yaml.kind {
+        Kind::Scalar { .. } => {
+            let name = text(yaml, report)?;
+            Some(Step {
+                span: yaml.span,
+                id: None,
+                options: Options::default(),
+                body: Body::Call(Call {
+                    action: name,
+                    with: Vec::new(),
+                    done_when: None,
+                }),
+            })
+        }
+        Kind::List(_) => wrong(yaml, "a step: a name, or a mapping", report),
+        Kind::Map(entries) => Some(read_mapping(yaml, entries, report)),
+    }
+}
+
+fn read_mapping(yaml: &Yaml, entries: &[Entry], report: &mut Report) -> Step {
+    let fields = Fields {
+        entries,
+        head: yaml.head(),
+    };
+    let forms: Vec<&Entry> = entries
+        .iter()
+        .filter(|entry| FORMS.iter().any(|(form, _)| *form == entry.key.value))
+        .collect();
+    let others: Vec<&Entry> = entries
+        .iter()
+        .filter(|entry| !STEP.has(&entry.key.value))
+        .collect();
+    let mut step = Step {
+        span: yaml.head(),
+        id: fields.text("id", report),
+        options: Options::default(),
+        body: Body::Broken,
+    };
+    let (form, form_span) = match (forms.as_slice(), others.as_slice()) {
+        ([form], _) => {
+            for other in &others {
+                unknown_key(&other.key, &STEP, report);
+            }
+            (form.key.value.as_str(), form.key.span)
+        }
+        ([first, second, ..], _) => {
+            let message = format!(
+                "a step does one thing, and this one has both `{}` and `{}`",
+                first.key.value, second.key.value
+            );
+            report.error("two-bodies", second.key.span, message).help =
+                Some("make two steps of it: each begins with `-`".to_owned());
+            return step;
+        }
+        ([], [call]) if is_call(call, entries) => {
+            step.span = call.key.span;
+            step.body = Body::Call(Call {
+                action: call.key.clone(),
+                with: arguments(&call.value, report),
+                done_when: None,
+            });
+            ("action", call.key.span)
+        }
+        ([], []) => {
+            report.error("no-body", step.span, "this step does nothing").help = Some(
+                "give it an `action`, or one of `parallel`, `block`, `foreach`, `approve`, `checklist`, `wait`, `watch`"
+                    .to_owned(),
+            );
+            return step;
+        }
+        ([], _) => {
+            for other in &others {
+                unknown_key(&other.key, &STEP, report);
+            }
+            return step;
+        }
+    };
+    let allowed = FORMS
+        .iter()
+        .find(|(of, _)| *of == form)
+        .map_or(&[][..], |(_, keys)| keys);
+    for entry in entries {
+        let key = entry.key.value.as_str();
+        if key != form && STEP.has(key) && !allowed.contains(&key) && !COMMON.contains(&key) {
+            let message = format!("`{key}` has no effect on `{form}`");
+            let error = report.error("misplaced-key", entry.key.span, message);
+            error.help = FORMS
+                .iter()
+                .find(|(_, keys)| keys.contains(&key))
+                .map(|(of, _)| format!("`{key}` belongs to a step with `{of}`"));
+        }
+    }
+    step.options = Options::read(&fields, report);
+    if let Body::Broken = step.body {
+        step.body = body(form, &fields, form_span, report).unwrap_or(Body::Broken);
+        if let Body::Call(call) = &step.body {
+            step.span = call.action.span;
+        }
+    }
+    if let Body::Foreach(_) = step.body {
+        // It is the elements' condition, which sees the variable.
+        step.options.when = None;
+    }
+    step
+}
+
+/// Whether the only key that is no key of a step can be the name of an action: always if it stands alone, else only
+/// if it looks like one.
+fn is_call(entry: &Entry, entries: &[Entry]) -> bool {
+    let name = entry.key.value.as_str();
+    name.contains('.') || (entries.len() == 1 && nearest(name, STEP.names()).is_none())
+}
+
+fn body(form: &str, fields: &Fields<'_>, span: Span, report: &mut Report) -> Option<Body> {
+    let Some(yaml) = fields.get(form) else {
+        report.error("wrong-type", span, format!("`{form}` has no value"));
+        return None;
+    };
+    Some(match form {
+        "action" => Body::Call(Call {
+            action: text(yaml, report)?,
+            with: fields
+                .get("with")
+                .map_or_else(Vec::new, |with| arguments(with, report)),
+            done_when: None,
+        }),
+        "parallel" => Body::Parallel {
+            steps: steps(yaml, report),
+            max: fields.count("max_parallel", report),
+        },
+        "block" => {
+            let part = |key: &str, report: &mut Report| {
+                fields
+                    .get(key)
+                    .map_or_else(Vec::new, |yaml| read_all(yaml, report))
+            };
+            Body::Block {
+                body: steps(yaml, report),
+                rescue: part("rescue", report),
+                always: part("always", report),
+            }
+        }
+        "foreach_node" => Body::Foreach(Foreach {
+            over_nodes: true,
+            options: LoopOptions::read(fields, report),
+            steps: steps(yaml, report),
+        }),
+        "foreach" => foreach(yaml, fields, span, report)?,
+        "approve" => Body::Approve(text(yaml, report)?),
+        "checklist" => Body::Checklist(texts(yaml, report)),
+        "wait" => Body::Wait(duration_text(yaml, report)?),
+        "watch" => Body::Watch(watch(yaml, report)?),
+        _ => {
+            let message = "plans within plans cannot run yet";
+            report.error("not-yet", span, message).help =
+                Some("run the other plan by itself, before or after this one".to_owned());
+            return None;
+        }
+    })
+}
+
+/// The steps of a group, of which there must be some.
+fn steps(yaml: &Yaml, report: &mut Report) -> Vec<Step> {
+    let steps = read_all(yaml, report);
+    if let Kind::List(items) = &yaml.kind
+        && items.is_empty()
+    {
+        report.error("no-steps", yaml.span, "there are no steps here");
+    }
+    steps
+}
+
+fn foreach(yaml: &Yaml, fields: &Fields<'_>, span: Span, report: &mut Report) -> Option<Body> {
+    let beside = LoopOptions::read(fields, report);
+    let options = match &yaml.kind {
+        Kind::Map(_) => {
+            let inner = Fields::open(yaml, &LOOP, report)?;
+            beside.over(LoopOptions::read(&inner, report))
+        }
+        Kind::List(_) | Kind::Scalar { .. } => LoopOptions {
+            items: Some(yaml.clone()),
+            ..beside
+        },
+    };
+    if options.items.is_none() {
+        report.error(
+            "missing-key",
+            yaml.head(),
+            "a foreach needs `in`: a list, or a template that yields one",
+        );
+    }
+    let Some(inner) = fields.get("steps") else {
+        report.error("missing-key", span, "a foreach needs `steps` beside it");
+        return None;
+    };
+    Some(Body::Foreach(Foreach {
+        over_nodes: false,
+        options,
+        steps: steps(inner, report),
+    }))
+}
+
+fn watch(yaml: &Yaml, report: &mut Report) -> Option<WatchSpec> {
+    let fields = Fields::open(yaml, &WATCH, report)?;
+    let duration = fields.get("for").and_then(|yaml| duration_text(yaml, report));
+    let checks = fields
+        .get("checks")
+        .map_or_else(Vec::new, |yaml| texts(yaml, report));
+    let every = fields.get("every").and_then(|yaml| duration_text(yaml, report));
+    let observe = fields.get("observe").and_then(|yaml| call(yaml, report));
+    let max_breaches = fields.count("max_breaches", report).unwrap_or(0);
+    Some(WatchSpec {
+        duration: duration?,
+        every,
+        observe,
+        checks,
+        max_breaches,
+    })
+}
+
+/// Reads the options of a watch that an override may replace.
+pub(super) fn override_watch(watch: &mut WatchSpec, fields: &Fields<'_>, report: &mut Report) {
+    if let Some(duration) = fields.get("for").and_then(|yaml| duration_text(yaml, report)) {
+        watch.duration = duration;
+    }
+    if let Some(every) = fields.get("every").and_then(|yaml| duration_text(yaml, report)) {
+        watch.every = Some(every);
+    }
+    if let Some(checks) = fields.get("checks") {
+        watch.checks = texts(checks, report);
+    }
+    if let Some(number) = fields.get("max_breaches").and_then(|yaml| count(yaml, report)) {
+        watch.max_breaches = number;
+    }
+}
+
+/// Reads an action with its arguments: a name, `{name: {argument: value}}`, or `{action, with}`; a probe may have
+/// `done_when`.
+pub(super) fn call(yaml: &Yaml, report: &mut Report) -> Option<Call> {
+    let Kind::Map(entries) = &yaml.kind else {
+        let action = text(yaml, report)?;
+        return Some(Call {
+            action,
+            with: Vec::new(),
+            done_when: None,
+        });
+    };
+    let fields = Fields {
+        entries,
+        head: yaml.head(),
+    };
+    let done_when = fields.text("done_when", report);
+    if fields.get("action").is_some() {
+        let action = fields.text("action", report)?;
+        for entry in entries {
+            if !["action", "with", "done_when"].contains(&entry.key.value.as_str()) {
+                let message = format!("a call has no key `{}`", entry.key.value);
+                report.error("unknown-key", entry.key.span, message).help =
+                    Some("the arguments belong below `with`".to_owned());
+            }
+        }
+        return Some(Call {
+            action,
+            with: fields
+                .get("with")
+                .map_or_else(Vec::new, |with| arguments(with, report)),
+            done_when,
+        });
+    }
+    let mut actions = entries.iter().filter(|entry| entry.key.value != "done_when");
+    match (actions.next(), actions.next()) {
+        (Some(only), None) => Some(Call {
+            action: only.key.clone(),
+            with: arguments(&only.value, report),
+            done_when,
+        }),
+        (Some(_), Some(second)) => {
+            let message = "one action was expected here, and this is a second one";
+            report.error("two-bodies", second.key.span, message);
+            None
+        }
+        (None, _) => wrong(yaml, "an action with its arguments", report),
+    }
+}
+
+fn arguments(yaml: &Yaml, report: &mut Report) -> Vec<Entry> {
+    if yaml.is_null() {
+        return Vec::new();
+    }
+    mapping(yaml, "arguments by name", report).map_or_else(Vec::new, <[Entry]>::to_vec)
+}
+
+/// Reads a retry.
+pub(super) fn retry(yaml: &Yaml, report: &mut Report) -> Option<Retry> {
+    let fields = Fields::open(yaml, &RETRY, report)?;
+    let base = Retry::default();
+    let attempts = fields.count("attempts", report);
+    if attempts == Some(0) {
+        let span = fields.get("attempts").map_or(fields.head, |yaml| yaml.span);
+        report.error(
+            "wrong-value",
+            span,
+            "the number of attempts counts the first one: it is 1 or more",
+        );
+    }
+    let on: Vec<FailureKind> = fields
+        .get("on")
+        .map_or_else(Vec::new, |yaml| texts(yaml, report))
+        .iter()
+        .filter_map(|text| read::word(text, FAILURE_KINDS, report))
+        .filter_map(|at| KINDS.get(at).copied())
+        .collect();
+    Some(Retry {
+        attempts: attempts.unwrap_or(3).max(1),
+        initial: fields.duration("initial", report).unwrap_or(base.initial),
+        factor_percent: fields
+            .word("backoff", BACKOFFS, &[200, 100], report)
+            .unwrap_or(base.factor_percent),
+        max: fields.duration("max", report).unwrap_or(base.max),
+        jitter: fields.boolean("jitter", report).unwrap_or(base.jitter),
+        on,
+    })
+}

@@ -1,0 +1,476 @@
+//! YAML with the place of every node, within limits that a hostile file cannot get around.
+
+use super::report::Report;
+use caxplan_model::{Map, Span, Value};
+use saphyr::{Scalar, ScalarStyle, Tag};
+use saphyr_parser::{Event, Parser, Span as Marked};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// The largest file that is read, in bytes: a thousand times the largest plan that was seen.
+pub(super) const FILE_SIZE_MAX: usize = 8 * 1024 * 1024;
+/// How deep nodes may be nested. Everything behind this file may recurse over nodes.
+const DEPTH_MAX: usize = 64;
+/// The most nodes of one file, with what aliases repeat.
+const NODES_MAX: usize = 500_000;
+
+/// A node.
+#[derive(Clone, Debug)]
+pub(super) struct Yaml {
+    /// Where it stands.
+    pub(super) span: Span,
+    /// What it is.
+    pub(super) kind: Kind,
+}
+
+/// What a node is.
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    /// A scalar: its value by the core schema, and its text.
+    Scalar {
+        value: Value,
+        text: String,
+    },
+    List(Vec<Yaml>),
+    Map(Vec<Entry>),
+}
+
+/// A key with its value.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) key: Spanned<String>,
+    pub(super) value: Yaml,
+}
+
+/// A value with its place.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Spanned<T> {
+    pub(super) value: T,
+    pub(super) span: Span,
+}
+
+impl Yaml {
+    /// The node as data.
+    pub(super) fn to_value(&self) -> Value {
+        match &self.kind {
+            Kind::Scalar { value, .. } => value.clone(),
+            Kind::List(items) => items.iter().map(Self::to_value).collect(),
+            Kind::Map(entries) => Value::Object(to_map(entries)),
+        }
+    }
+
+    /// What it is, for a person.
+    pub(super) fn describe(&self) -> &'static str {
+        match &self.kind {
+            Kind::Scalar { value, .. } => match value {
+                Value::Null => "nothing",
+                Value::Bool(_) => "a boolean",
+                Value::Number(_) => "a number",
+                Value::String(_) | Value::Array(_) | Value::Object(_) => "a text",
+            },
+            Kind::List(_) => "a list",
+            Kind::Map(_) => "a mapping",
+        }
+    }
+
+    pub(super) fn is_null(&self) -> bool {
+        matches!(
+            self.kind,
+            Kind::Scalar {
+                value: Value::Null,
+                ..
+            }
+        )
+    }
+
+    /// The node's own place, or that of its first key: the span of a whole block is more than one wants to see.
+    pub(super) fn head(&self) -> Span {
+        match &self.kind {
+            Kind::Map(entries) => entries.first().map_or(self.span, |entry| entry.key.span),
+            Kind::List(items) => items.first().map_or(self.span, Self::head),
+            Kind::Scalar { .. } => self.span,
+        }
+    }
+
+    fn measure(&self) -> Size {
+        let children: Box<dyn Iterator<Item = &Self>> = match &self.kind {
+            Kind::Scalar { .. } => Box::new(std::iter::empty()),
+            Kind::List(items) => Box::new(items.iter()),
+            Kind::Map(entries) => Box::new(entries.iter().map(|entry| &entry.value)),
+        };
+        children
+            .map(Self::measure)
+            .fold(Size { nodes: 1, depth: 1 }, |whole, part| Size {
+                nodes: whole.nodes + part.nodes,
+                depth: whole.depth.max(part.depth + 1),
+            })
+    }
+}
+
+/// Entries as data.
+pub(super) fn to_map(entries: &[Entry]) -> Map {
+    entries
+        .iter()
+        .map(|entry| (entry.key.value.clone(), entry.value.to_value()))
+        .collect()
+}
+
+/// Reads the source with the index `file`. `None` if it is no usable YAML, which has been reported then.
+pub(super) fn parse(file: u32, report: &mut Report) -> Option<Yaml> {
+    let text = report.sources()[file as usize].1.clone();
+    let mut builder = Builder {
+        file,
+        offsets: Offsets::of(&text),
+        report,
+        open: Vec::new(),
+        anchors: BTreeMap::new(),
+        nodes: 0,
+        root: None,
+    };
+    let mut parser = Parser::new_from_str(&text);
+    while let Some(next) = parser.next_event() {
+        match next {
+            Ok((event, span)) => builder.take(event, span)?,
+            Err(error) => {
+                let at = builder.offsets.byte(error.marker().index());
+                builder.syntax_error(at, error.info());
+                return None;
+            }
+        }
+    }
+    if builder.root.is_none() {
+        let span = Span {
+            file,
+            start: 0,
+            end: 0,
+        };
+        builder.report.error("empty-file", span, "the file holds nothing");
+    }
+    builder.root
+}
+
+/// From the parser's positions, which count characters, to bytes.
+struct Offsets {
+    /// The byte of each character; `None` if all are one byte long.
+    bytes: Option<Vec<u32>>,
+    length: usize,
+}
+
+impl Offsets {
+    fn of(text: &str) -> Self {
+        let to_u32 = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Self {
+            bytes: (!text.is_ascii()).then(|| text.char_indices().map(|(at, _)| to_u32(at)).collect()),
+            length: text.len(),
+        }
+    }
+
+    fn byte(&self, character: usize) -> usize {
+        match &self.bytes {
+            None => character.min(self.length),
+            Some(bytes) => bytes.get(character).map_or(self.length, |at| *at as usize),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Size {
+    nodes: usize,
+    depth: usize,
+}
+
+/// A collection that has not ended.
+struct Open {
+    anchor: usize,
+    node: Yaml,
+    key: Option<Spanned<String>>,
+}
+
+struct Builder<'r> {
+    file: u32,
+    offsets: Offsets,
+    report: &'r mut Report,
+    open: Vec<Open>,
+    anchors: BTreeMap<usize, (Yaml, Size)>,
+    nodes: usize,
+    root: Option<Yaml>,
+}
+
+impl Builder<'_> {
+    /// Takes one event; `None` ends it all, after a report.
+    fn take(&mut self, event: Event<'_>, marked: Marked) -> Option<()> {
+        let span = self.span(marked);
+        match event {
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Some(()),
+            Event::DocumentStart(_) if self.root.is_some() => {
+                self.report
+                    .error("many-documents", span, "a second document starts here")
+                    .help =
+                    Some("a plan file is one YAML document: put this into a file of its own".to_owned());
+                None
+            }
+            Event::DocumentStart(_) => Some(()),
+            Event::Alias(anchor) => {
+                let Some((node, size)) = self.anchors.get(&anchor).cloned() else {
+                    self.report
+                        .error("yaml-alias", span, "the alias lies within its own anchor");
+                    return None;
+                };
+                self.count(size, span)?;
+                self.close(node, 0)
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                self.count(Size { nodes: 1, depth: 1 }, span)?;
+                let node = self.scalar(text, style, tag.as_ref(), span)?;
+                self.close(node, anchor)
+            }
+            Event::SequenceStart(anchor, _) => self.begin(anchor, span, Kind::List(Vec::new())),
+            Event::MappingStart(anchor, _) => self.begin(anchor, span, Kind::Map(Vec::new())),
+            Event::SequenceEnd | Event::MappingEnd => {
+                let Open { anchor, mut node, .. } = self.open.pop()?;
+                node.span.end = span.end.max(node.span.start);
+                self.close(node, anchor)
+            }
+        }
+    }
+
+    fn span(&self, marked: Marked) -> Span {
+        let at = |character: usize| u32::try_from(self.offsets.byte(character)).unwrap_or(u32::MAX);
+        let (start, end) = (at(marked.start.index()), at(marked.end.index()));
+        Span {
+            file: self.file,
+            start,
+            end: end.max(start),
+        }
+    }
+
+    fn begin(&mut self, anchor: usize, span: Span, kind: Kind) -> Option<()> {
+        self.count(Size { nodes: 1, depth: 1 }, span)?;
+        self.open.push(Open {
+            anchor,
+            node: Yaml { span, kind },
+            key: None,
+        });
+        Some(())
+    }
+
+    fn count(&mut self, size: Size, span: Span) -> Option<()> {
+        self.nodes += size.nodes;
+        if self.nodes > NODES_MAX {
+            self.report.error(
+                "too-large",
+                span,
+                format!("the file holds more than {NODES_MAX} values, with those that aliases repeat"),
+            );
+            return None;
+        }
+        if self.open.len() + size.depth > DEPTH_MAX {
+            self.report
+                .error("too-deep", span, format!("nested more than {DEPTH_MAX} deep"));
+            return None;
+        }
+        Some(())
+    }
+
+    fn scalar(
+        &mut self,
+        text: Cow<'_, str>,
+        style: ScalarStyle,
+        tag: Option<&Cow<'_, Tag>>,
+        mut span: Span,
+    ) -> Option<Yaml> {
+        let text = text.into_owned();
+        if let Some(tag) = tag
+            && !tag.is_yaml_core_schema()
+        {
+            self.report
+                .error("yaml-tag", span, format!("the tag `{tag}` means nothing here"));
+            return None;
+        }
+        let Some(scalar) = Scalar::parse_from_cow_and_metadata(Cow::Borrowed(text.as_str()), style, tag)
+        else {
+            self.report
+                .error("yaml-tag", span, "the value does not fit its tag");
+            return None;
+        };
+        let value = match scalar {
+            Scalar::Null => Value::Null,
+            Scalar::Boolean(value) => Value::Bool(value),
+            Scalar::Integer(value) => Value::from(value),
+            // JSON has no infinity; `.inf` stays a text.
+            Scalar::FloatingPoint(value) => serde_json::Number::from_f64(value.into_inner())
+                .map_or_else(|| Value::String(text.clone()), Value::Number),
+            Scalar::String(value) => Value::String(value.into_owned()),
+        };
+        // The parser's end may lie behind blanks and a comment.
+        let length = written_length(self.report.slice(span), style);
+        span.end = span.start + u32::try_from(length).unwrap_or(0);
+        Some(Yaml {
+            span,
+            kind: Kind::Scalar { value, text },
+        })
+    }
+
+    /// A node is whole: puts it where it belongs.
+    fn close(&mut self, node: Yaml, anchor: usize) -> Option<()> {
+        if anchor > 0 {
+            let size = node.measure();
+            self.anchors.insert(anchor, (node.clone(), size));
+        }
+        let Some(Open {
+            node: parent, key, ..
+        }) = self.open.last_mut()
+        else {
+            self.root = Some(node);
+            return Some(());
+        };
+        match &mut parent.kind {
+            Kind::List(items) => items.push(node),
+            Kind::Map(entries) => match key.take() {
+                None => {
+                    let Kind::Scalar { text, .. } = node.kind else {
+                        let error = self
+                            .report
+                            .error("yaml-key", node.span, "a key must be a plain text");
+                        error.help = Some(
+                            "a value that begins with `{{` must stand in quotes: \"{{ … }}\"".to_owned(),
+                        );
+                        return None;
+                    };
+                    *key = Some(Spanned {
+                        value: text,
+                        span: node.span,
+                    });
+                }
+                Some(key) => match entries.iter().find(|entry| entry.key.value == key.value) {
+                    None => entries.push(Entry { key, value: node }),
+                    Some(first) => {
+                        let message = format!("the key `{}` stands here a second time", key.value);
+                        let error = self.report.error("duplicate-key", key.span, message);
+                        error.others.push(super::request::Label {
+                            span: first.key.span,
+                            text: "first here".to_owned(),
+                        });
+                    }
+                },
+            },
+            Kind::Scalar { .. } => unreachable!("a scalar is never open"),
+        }
+        Some(())
+    }
+
+    fn syntax_error(&mut self, at: usize, info: &str) {
+        let text = &self.report.sources()[self.file as usize].1;
+        let length = text[at..]
+            .chars()
+            .next()
+            .filter(|c| *c != '\n')
+            .map_or(0, char::len_utf8);
+        let to_u32 = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        let span = Span {
+            file: self.file,
+            start: to_u32(at),
+            end: to_u32(at + length),
+        };
+        let line_start = text[..at].rfind('\n').map_or(0, |at| at + 1);
+        let line = text[line_start..].lines().next().unwrap_or_default();
+        let help = if line.trim_start_matches(' ').starts_with('\t') {
+            Some("YAML is indented with spaces, not with tabs")
+        } else if line.contains(": {{") || line.contains("- {{") {
+            Some("a value that begins with `{{` must stand in quotes: \"{{ … }}\"")
+        } else if line.matches(": ").count() > 1 {
+            Some("a text that holds `: ` must stand in quotes")
+        } else {
+            None
+        };
+        let error = self
+            .report
+            .error("yaml-syntax", span, format!("this is no YAML: {info}"));
+        error.help = help.map(str::to_owned);
+    }
+}
+
+/// The length of the scalar that `source` begins with.
+fn written_length(source: &str, style: ScalarStyle) -> usize {
+    let quote = match style {
+        ScalarStyle::SingleQuoted => '\'',
+        ScalarStyle::DoubleQuoted => '"',
+        ScalarStyle::Plain | ScalarStyle::Literal | ScalarStyle::Folded => return source.trim_end().len(),
+    };
+    let mut chars = source.char_indices().skip(1).peekable();
+    while let Some((at, c)) = chars.next() {
+        let escapes = match style {
+            ScalarStyle::DoubleQuoted => c == '\\',
+            _ => c == quote && chars.peek().is_some_and(|(_, next)| *next == quote),
+        };
+        if escapes {
+            chars.next();
+        } else if c == quote {
+            return at + 1;
+        }
+    }
+    source.trim_end().len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kind, Yaml, parse};
+    use crate::load::report::Report;
+
+    fn load(text: &str) -> (Option<Yaml>, Report) {
+        let mut report = Report::default();
+        let file = report.add_source("test.yaml", text.to_owned());
+        (parse(file, &mut report), report)
+    }
+
+    fn error(text: &str) -> &'static str {
+        let (_, report) = load(text);
+        report.finish().items.first().expect("an error").code
+    }
+
+    #[test]
+    fn spans_count_bytes() {
+        for newline in ["\n", "\r\n"] {
+            let text = format!(
+                "# Grüße 😀{newline}näme: \"ä b\" # ü{newline}list:{newline}  - ö1   # x{newline}  - |{newline}    ß{newline}z: 1"
+            );
+            let (root, report) = load(&text);
+            let Kind::Map(entries) = root.expect("valid").kind else {
+                panic!("a mapping");
+            };
+            assert_eq!(report.slice(entries[0].key.span), "näme");
+            assert_eq!(report.slice(entries[0].value.span), "\"ä b\"");
+            let Kind::List(items) = &entries[1].value.kind else {
+                panic!("a list");
+            };
+            assert_eq!(report.slice(items[0].span), "ö1");
+            assert_eq!(report.slice(entries[2].key.span), "z");
+            assert_eq!(report.location(entries[2].key.span).line, 7);
+        }
+    }
+
+    #[test]
+    fn hostile_files_are_refused() {
+        let bomb = (1..20).fold(
+            "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned(),
+            |text, level| {
+                let alias = format!("*a{}", level - 1);
+                format!("{text}a{level}: &a{level} [{}]\n", vec![alias; 9].join(", "))
+            },
+        );
+        assert_eq!(error(&bomb), "too-large");
+        assert_eq!(error(&"[".repeat(100)), "too-deep");
+        assert_eq!(error(&format!("{}x", "- ".repeat(100_000))), "too-deep");
+        assert_eq!(error("a: &a [*a]"), "yaml-alias");
+        assert_eq!(error("a: 1\na: 2"), "duplicate-key");
+        assert_eq!(error("a: 1\n---\nb: 1"), "many-documents");
+        assert_eq!(error(""), "empty-file");
+        assert_eq!(error("a: !vault x"), "yaml-tag");
+        assert_eq!(error("a: {{ x }}"), "yaml-key");
+        assert_eq!(error("a: 'x"), "yaml-syntax");
+        let nested = (1..20).fold("a0: &a0 [x]\n".to_owned(), |text, level| {
+            format!("{text}a{level}: &a{level} [[[[*a{}]]]]\n", level - 1)
+        });
+        assert_eq!(error(&nested), "too-deep");
+    }
+}
