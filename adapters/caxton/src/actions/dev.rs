@@ -10,8 +10,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-/// What the program gets of the engine's environment: nothing that would configure a node by accident.
-const ENVIRONMENT: [&str; 8] = [
+/// What the program gets of the engine's environment, beside `CAXTON_DEV_…`: nothing that would configure a node by
+/// accident.
+const ENVIRONMENT: [&str; 7] = [
     "PATH",
     "HOME",
     "USER",
@@ -19,7 +20,6 @@ const ENVIRONMENT: [&str; 8] = [
     "TMPDIR",
     "XDG_STATE_HOME",
     "XDG_RUNTIME_DIR",
-    "CAXTON_DEV_DIR",
 ];
 
 fn default_nodes() -> u32 {
@@ -39,9 +39,9 @@ pub(super) struct DevUp {
     /// The release archive that new nodes start from: a path relative to the plan's folder. Nodes that are there keep
     /// theirs.
     release: String,
-    /// How many example agents to deploy.
+    /// A folder of agents to deploy, relative to the plan's folder; none if absent.
     #[serde(default)]
-    agents: u32,
+    agents: Option<String>,
     /// How many messages a second the message generator sends; 0 is none.
     #[serde(default)]
     traffic: u32,
@@ -60,7 +60,7 @@ impl Action for DevUp {
                 "name": "demo",
                 "nodes": 3,
                 "release": "../target/releases/caxton-1.0.0.tar.gz",
-                "agents": 6,
+                "agents": "../target/releases/agents",
                 "traffic": 100,
             })],
             ..changes::<Self>(
@@ -91,21 +91,17 @@ impl Action for DevUp {
     }
 
     async fn perform(&self, _: &Call, context: &Context) -> Outcome {
-        let release = plan_file(context, &self.release).display().to_string();
-        let arguments = [
-            "dev",
-            "up",
-            &self.name,
-            "--nodes",
-            &self.nodes.to_string(),
+        let mut arguments = vec!["dev".to_owned(), "up".to_owned(), self.name.clone()];
+        let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+        option("--nodes", self.nodes.to_string());
+        option(
             "--release",
-            &release,
-            "--agents",
-            &self.agents.to_string(),
-            "--traffic",
-            &self.traffic.to_string(),
-        ]
-        .map(str::to_owned);
+            plan_file(context, &self.release).display().to_string(),
+        );
+        if let Some(agents) = &self.agents {
+            option("--agents", plan_file(context, agents).display().to_string());
+        }
+        option("--traffic", self.traffic.to_string());
         match caxton(&arguments, context).await {
             Ok(output) => Outcome::Changed { output },
             Err(outcome) => outcome,
@@ -170,9 +166,9 @@ async fn caxton(arguments: &[String], context: &Context) -> Result<Value, Outcom
     argv.extend(["--output".to_owned(), "json".to_owned()]);
     let program = Program {
         argv,
-        env: ENVIRONMENT
-            .iter()
-            .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
+        env: std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter(|(name, _)| name.starts_with("CAXTON_DEV_") || ENVIRONMENT.contains(&name.as_str()))
             .collect(),
         ..Program::default()
     };

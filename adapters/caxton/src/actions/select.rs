@@ -45,7 +45,8 @@ impl NodeSelect {
     }
 }
 
-/// The one with the fewest agents among those that are active, healthy and do not lead; or why each is unfit.
+/// The one with the fewest agents among those that are active, healthy and do not lead, of equals the last, for the first
+/// nodes of a cluster are those that others join by; or why each is unfit.
 fn choose(candidates: Vec<(Member, bool)>) -> Result<Member, Vec<String>> {
     let mut reasons = Vec::new();
     let mut best: Option<Member> = None;
@@ -57,7 +58,7 @@ fn choose(candidates: Vec<(Member, bool)>) -> Result<Member, Vec<String>> {
             reasons.push(format!("{id} is not healthy"));
         } else if member.role == "leader" {
             reasons.push(format!("{id} leads"));
-        } else if best.as_ref().is_none_or(|best| member.agents < best.agents) {
+        } else if best.as_ref().is_none_or(|best| member.agents <= best.agents) {
             best = Some(member);
         }
     }
@@ -128,10 +129,10 @@ mod tests {
         check(
             &[
                 ("node-1", "alive", "leader", 0, true),
-                ("node-2", "alive", "voter", 3, true),
-                ("node-3", "alive", "voter", 2, true),
+                ("node-2", "alive", "voter", 2, true),
+                ("node-3", "alive", "voter", 3, true),
             ],
-            Ok("node-3"),
+            Ok("node-2"),
         );
         check(
             &[
@@ -139,7 +140,7 @@ mod tests {
                 ("node-2", "alive", "leader", 2, true),
                 ("node-3", "alive", "voter", 2, true),
             ],
-            Ok("node-1"),
+            Ok("node-3"),
         );
     }
 
