@@ -230,3 +230,46 @@ impl Signals {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::schema;
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_and_nothing_is_kept() {
+        let dir = tempfile::TempDir::new().expect("a temporary folder");
+        let path = dir.path().join("store.db");
+        let connection = schema::open_writer(&path).expect("it opens");
+        let pages: i64 = connection
+            .pragma_query_value(None, "page_count", |row| row.get(0))
+            .expect("a count");
+        // SQLite reports this limit as it reports a full disk.
+        connection
+            .pragma_update(None, "max_page_count", pages + 2)
+            .expect("a limit");
+        let writer = Writer::start(connection).expect("it starts");
+        let put = |digest: &'static str, size: usize| {
+            writer.write(move |group| {
+                let insert = "INSERT INTO modules (digest, bytes) VALUES (?1, ?2)";
+                Ok(group.connection.execute(insert, (digest, vec![7; size]))?)
+            })
+        };
+        // In one group with one that does not fit: either both are kept, or none, and their callers know.
+        let (small, large) = tokio::join!(put("small", 10), put("large", 1 << 20));
+        assert!(matches!(large, Err(StoreError::DiskFull)), "{large:?}");
+        let kept = {
+            let reader = schema::open_reader(&path).expect("it opens");
+            reader.query_row("SELECT count(*) FROM modules", [], |row| row.get::<_, i64>(0))
+        };
+        assert_eq!(kept.ok(), Some(i64::from(small.is_ok())));
+        // With space, work goes on.
+        let grow = writer.write(|group| {
+            Ok(group
+                .connection
+                .pragma_update(None, "max_page_count", 1_000_000)?)
+        });
+        grow.await.expect("a write");
+        put("large", 1 << 20).await.expect("it fits now");
+    }
+}
