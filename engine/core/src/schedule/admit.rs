@@ -25,9 +25,17 @@ impl Scheduler {
         }
         self.live.set(group, Activity::Open);
         match &self.state.graph.node(group).kind {
-            NodeKind::Parallel { .. } | NodeKind::Rolling(_) => self.readmit(group),
-            NodeKind::Dag { .. } => {
-                self.readmit(group);
+            NodeKind::Parallel { max, .. } => {
+                let max = at_once(*max);
+                self.readmit(group, max);
+            }
+            NodeKind::Rolling(rolling) => {
+                let max = at_once(rolling.max_unavailable.unwrap_or(0));
+                self.readmit(group, max);
+            }
+            NodeKind::Dag { max, .. } => {
+                let max = at_once(*max);
+                self.readmit(group, max);
                 let ready = self.state.children(group).iter().copied().filter(|child| {
                     let node = &self.state.nodes[child.index()];
                     !node.status.is_ended() && node.needs_left == 0 && !self.live.get(*child).admitted
@@ -35,29 +43,35 @@ impl Scheduler {
                 let ready = ready.collect();
                 self.ready.insert(group, ready);
             }
-            _ => {}
+            NodeKind::Sequence { .. }
+            | NodeKind::Block { .. }
+            | NodeKind::Foreach(_)
+            | NodeKind::Action(_)
+            | NodeKind::Wait { .. }
+            | NodeKind::Watch(_)
+            | NodeKind::Approve { .. }
+            | NodeKind::Checklist(_) => {}
         }
         self.admit(group, turn);
     }
 
     /// Lets children of an open group go as far as it allows.
     pub(super) fn admit(&mut self, group: NodeIndex, turn: &mut Turn<'_>) {
-        let no_limit = |max: u32| if max == 0 { u32::MAX } else { max };
         match &self.state.graph.node(group).kind {
             NodeKind::Sequence { children } => {
                 let position = self.state.group(group).well as usize;
                 self.todo.extend(children.get(position));
             }
             NodeKind::Parallel { children, max } => {
-                let (all, max) = (0..children.len(), no_limit(*max));
+                let (all, max) = (0..children.len(), at_once(*max));
                 self.admit_some(group, all, max);
             }
             NodeKind::Dag { max, .. } => {
-                let max = no_limit(*max);
+                let max = at_once(*max);
                 self.admit_ready(group, max);
             }
             NodeKind::Rolling(rolling) => {
-                let max = no_limit(rolling.max_unavailable.unwrap_or(0));
+                let max = at_once(rolling.max_unavailable.unwrap_or(0));
                 self.admit_batch(group, max, turn);
             }
             NodeKind::Block { .. } => match self.state.block_next(group) {
@@ -88,28 +102,29 @@ impl Scheduler {
         }
     }
 
-    /// Children that have begun, or that the driver is busy with, are let go first.
-    fn readmit(&mut self, group: NodeIndex) {
-        for child in self.state.children(group) {
-            let node = &self.state.nodes[child.index()];
-            let busy = !matches!(self.live.activity(*child), Activity::Idle | Activity::Open);
-            if (node.begun || busy) && !node.status.is_ended() {
-                self.live.get_mut(*child).admitted = true;
-                self.live.get_mut(group).open += 1;
-                self.todo.push_back(*child);
+    /// Children that the driver is busy with go on, and those that have begun come before others.
+    fn readmit(&mut self, group: NodeIndex, max: u32) {
+        for first in [true, false] {
+            for at in 0..self.state.children(group).len() {
+                let child = self.state.children(group)[at];
+                let node = &self.state.nodes[child.index()];
+                let busy = !matches!(self.live.activity(child), Activity::Idle | Activity::Open);
+                let goes_on = busy || (!first && node.begun && self.live.get(group).open < max);
+                if goes_on && !node.status.is_ended() {
+                    self.let_in(group, child);
+                }
             }
         }
     }
 
     fn admit_some(&mut self, group: NodeIndex, range: Range<usize>, max: u32) {
-        if self.state.is_failing(group) {
-            return;
-        }
+        let failing = self.state.is_failing(group);
         let mut next = (self.live.get(group).next as usize).max(range.start);
         while next < range.end && self.live.get(group).open < max {
             let child = self.state.children(group)[next];
             next += 1;
-            if !self.state.status(child).is_ended() {
+            let node = &self.state.nodes[child.index()];
+            if !node.status.is_ended() && (node.begun || !failing) {
                 self.let_in(group, child);
             }
         }
@@ -117,14 +132,14 @@ impl Scheduler {
     }
 
     fn admit_ready(&mut self, group: NodeIndex, max: u32) {
-        if self.state.is_failing(group) {
-            return;
-        }
+        let failing = self.state.is_failing(group);
         while self.live.get(group).open < max {
             let Some(child) = self.ready.get_mut(&group).and_then(|ready| ready.pop_front()) else {
                 return;
             };
-            self.let_in(group, child);
+            if self.state.nodes[child.index()].begun || !failing {
+                self.let_in(group, child);
+            }
         }
     }
 
@@ -175,4 +190,9 @@ impl Scheduler {
             self.todo.push_back(child);
         }
     }
+}
+
+/// How many children may be open at once; 0 is no limit.
+fn at_once(max: u32) -> u32 {
+    if max == 0 { u32::MAX } else { max }
 }

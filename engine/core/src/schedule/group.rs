@@ -142,9 +142,13 @@ impl State {
             Some((_, Seen::Failed(failure))) => Some(failure),
             Some((_, Seen::Well)) | None => None,
         };
-        match inner.or(last) {
-            Some(failure) => BlockNext::Failed(failure),
-            None => BlockNext::Well,
+        // The first failure counts, unless only the other one comes with a policy.
+        match (inner, last) {
+            (Some(first), Some(second)) if first.policy.is_none() && second.policy.is_some() => {
+                BlockNext::Failed(second)
+            }
+            (Some(failure), _) | (None, Some(failure)) => BlockNext::Failed(failure),
+            (None, None) => BlockNext::Well,
         }
     }
 
@@ -217,17 +221,16 @@ impl State {
 
     /// The status of a group whose children have all been counted.
     fn recounted(&mut self, node: NodeIndex) -> Option<NodeStatus> {
-        let state = &self.nodes[node.index()];
-        let Part::Group(group) = &state.part else {
+        let Part::Group(_) = self.nodes[node.index()].part else {
             return None;
         };
-        if group.broken || state.status == NodeStatus::Skipped || !state.begun {
+        let ended = self.batches_ended(node);
+        let group = self.group_mut(node);
+        group.batch = group.batch.min(ended);
+        let broken = group.broken;
+        let state = &self.nodes[node.index()];
+        if broken || state.status == NodeStatus::Skipped || !state.begun {
             return None;
-        }
-        if !self.shapes.get(node).batch_ends.is_empty() {
-            let ended = self.batches_ended(node);
-            let group = self.group_mut(node);
-            group.batch = group.batch.min(ended);
         }
         Some(self.verdict(node).unwrap_or(NodeStatus::Active))
     }

@@ -61,7 +61,8 @@ impl Activity {
 
     /// Whether it counts against the number of steps that run at once.
     fn takes_slot(self) -> bool {
-        matches!(self, Self::Preparing | Self::Running)
+        // An attempt that is probed has started, and may have to be counted as going on.
+        matches!(self, Self::Preparing | Self::Running | Self::Probing)
     }
 }
 

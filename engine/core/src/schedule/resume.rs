@@ -54,11 +54,11 @@ impl State {
         }
     }
 
-    /// `from: CHECKPOINT`: what ended after that record is as if it had not begun.
+    /// `from: CHECKPOINT`: what started or ended after that record is as if it had not begun, attempts in doubt
+    /// included: the person who says so decides that they run again.
     fn reset_after(&mut self, kept: u64) {
         for at in indices(&self.graph) {
-            let state = &self.nodes[at.index()];
-            if state.status.is_ended() && state.order > kept {
+            if self.nodes[at.index()].order > kept {
                 self.forget(at);
             }
         }
@@ -68,38 +68,52 @@ impl State {
     fn reset_failures(&mut self, cancelled: bool) {
         let mut open = vec![NodeIndex::ROOT];
         while let Some(at) = open.pop() {
-            if matches!(self.status(at), NodeStatus::Failed(_)) {
+            let failed = matches!(self.status(at), NodeStatus::Failed(_));
+            if failed {
                 self.retry(at);
             }
             match self.graph.node(at).kind {
                 NodeKind::Block { body, rescue, always } => {
-                    self.reset_block(at, (body, rescue, always), cancelled, &mut open);
+                    self.reset_block((body, rescue, always), failed || cancelled, &mut open);
                 }
-                _ => {
-                    let all = !matches!(self.graph.node(at).kind, NodeKind::Rolling(_));
-                    // A rolling group gets past the failures that it tolerates.
-                    let retries = all || self.is_failing(at);
-                    for child in self.shapes.get(at).children.clone() {
-                        let goes_on = match self.seen(child) {
-                            Seen::Open => self.nodes[child.index()].begun,
-                            Seen::Failed(_) => retries,
-                            Seen::Well => false,
-                        };
-                        if goes_on {
-                            open.push(child);
+                NodeKind::Sequence { .. }
+                | NodeKind::Parallel { .. }
+                | NodeKind::Dag { .. }
+                | NodeKind::Rolling(_) => {
+                    // Failures that a rolling group tolerates stay what they are.
+                    let retries = self.is_failing(at);
+                    for child in &self.shapes.get(at).children[self.gone_past(at)..] {
+                        match self.seen(*child) {
+                            Seen::Open if self.nodes[child.index()].begun => open.push(*child),
+                            Seen::Failed(_) if retries => open.push(*child),
+                            Seen::Open | Seen::Failed(_) | Seen::Well => {}
                         }
                     }
                 }
+                NodeKind::Foreach(_)
+                | NodeKind::Action(_)
+                | NodeKind::Wait { .. }
+                | NodeKind::Watch(_)
+                | NodeKind::Approve { .. }
+                | NodeKind::Checklist(_) => {}
             }
         }
+    }
+
+    /// How many children of a group the run has got past, whatever became of them: those of earlier batches.
+    fn gone_past(&self, group: NodeIndex) -> usize {
+        let before = self.group(group).batch.checked_sub(1);
+        let ends = &self.shapes.get(group).batch_ends;
+        before
+            .and_then(|batch| ends.get(batch as usize))
+            .map_or(0, |end| *end as usize)
     }
 
     /// A block whose body is tried anew cleans up anew: its `rescue` and `always` are as if they had not begun.
     fn reset_block(
         &mut self,
-        block: NodeIndex,
         (body, rescue, always): (NodeIndex, Option<NodeIndex>, Option<NodeIndex>),
-        cancelled: bool,
+        anew: bool,
         open: &mut Vec<NodeIndex>,
     ) {
         let seen = |node: Option<NodeIndex>| node.map(|node| self.seen(node));
@@ -111,8 +125,8 @@ impl State {
         };
         let failed = matches!(self.seen(body), Seen::Failed(_));
         let rescuing = failed && begun(rescue) && seen(rescue) == Some(Seen::Open);
-        let cleaning = failed && begun(always) && !self.status(block).is_ended();
-        if settled || (cleaning && !cancelled && !rescuing) {
+        let cleaning = failed && begun(always);
+        if settled || (cleaning && !anew && !rescuing) {
             open.extend(always);
             return;
         }
@@ -150,20 +164,19 @@ impl State {
         }
     }
 
+    /// A part of the tree is as if it had not begun. What is in doubt stays so.
     fn forget_all(&mut self, node: NodeIndex) {
         let mut open = vec![node];
         while let Some(at) = open.pop() {
-            self.forget(at);
+            if !matches!(self.status(at), NodeStatus::InDoubt(_)) {
+                self.forget(at);
+            }
             open.extend_from_slice(&self.shapes.get(at).children);
         }
     }
 
-    /// A node is as if it had not begun. An attempt in doubt stays in doubt.
     fn forget(&mut self, node: NodeIndex) {
         let state = &mut self.nodes[node.index()];
-        if matches!(state.status, NodeStatus::InDoubt(_)) {
-            return;
-        }
         state.status = NodeStatus::Pending;
         state.begun = false;
         state.timer = None;
@@ -172,7 +185,11 @@ impl State {
                 // The batch follows from the children.
                 group.broken = false;
             }
-            Part::Step(step) => step.round = 0,
+            Part::Step(step) => {
+                step.round = 0;
+                step.answer = None;
+                step.asked = false;
+            }
             Part::Watch { breaches } => *breaches = 0,
             Part::Wait | Part::Ask => {}
         }

@@ -207,6 +207,9 @@ impl Scheduler {
             | Activity::Waiting
             | Activity::Undoing => return,
         }
+        if !self.may_start(node) {
+            return;
+        }
         // What has records has passed its condition.
         let passed = self.state.nodes[node.index()].begun;
         match &self.state.graph.node(node).when {
@@ -377,13 +380,27 @@ impl Scheduler {
                 continue;
             };
             let open = self.state.nodes[at.index()].begun && !self.state.status(at).is_ended();
-            if open && !self.state.status(always).is_ended() {
+            if open && !self.state.status(always).is_ended() && !self.is_cleaning_up(at) {
                 self.clean_from = at.0;
                 return Some(always);
             }
         }
         self.clean_from = 0;
         None
+    }
+
+    /// Whether a block is part of the `always` of another one, which runs as a whole.
+    fn is_cleaning_up(&self, block: NodeIndex) -> bool {
+        let mut child = block;
+        while let Some(parent) = self.state.parent(child) {
+            if let NodeKind::Block { always, .. } = self.state.graph.node(parent).kind
+                && always == Some(child)
+            {
+                return true;
+            }
+            child = parent;
+        }
+        false
     }
 
     /// Leaves the run. Always answers that there is no new work.

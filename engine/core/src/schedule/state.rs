@@ -158,7 +158,10 @@ impl State {
             Record::Expanded { node, items, .. } => self.expanded(*node, items)?,
             Record::TimerSet { node, due, .. } => {
                 self.begin(*node);
-                self.nodes[node.index()].timer = Some(*due);
+                let state = &mut self.nodes[node.index()];
+                state.status = NodeStatus::Active;
+                state.order = self.run.records;
+                state.timer = Some(*due);
             }
             Record::TimerFired { node, .. } => self.timer_fired(*node),
             Record::Breached { node, .. } => self.breached(*node),
@@ -411,7 +414,9 @@ impl State {
         match reason {
             WaitReason::Approval { node } => {
                 self.begin(*node);
-                self.nodes[node.index()].status = NodeStatus::Asking;
+                let state = &mut self.nodes[node.index()];
+                state.status = NodeStatus::Asking;
+                state.order = self.run.records;
             }
             WaitReason::InDoubt { node, .. } => self.step_mut(*node).asked = true,
             WaitReason::Paused { .. } => {}
