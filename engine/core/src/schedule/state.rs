@@ -364,7 +364,10 @@ impl State {
             }
             (false, Some(due)) => {
                 self.begin(node);
-                self.nodes[node.index()].status = NodeStatus::Retrying { due };
+                let order = self.run.records;
+                let state = &mut self.nodes[node.index()];
+                state.status = NodeStatus::Retrying { due };
+                state.order = order;
             }
             (false, None) => self.end(node, NodeStatus::Failed(failure)),
         }

@@ -163,6 +163,7 @@ impl Judge {
                 self.check_path(*node)?;
                 let fact = &mut self.facts[node.index()];
                 (fact.timer, fact.begun, fact.end, fact.order) = (true, true, None, order);
+                fact.breaches = 0;
             }
             Record::TimerFired { node, .. } => {
                 if !std::mem::take(&mut self.facts[node.index()].timer) {
