@@ -282,6 +282,52 @@ async fn limits_of_one_message_are_told_to_the_agent() {
 }
 
 #[tokio::test]
+async fn a_message_may_be_as_large_as_the_limit_and_no_larger() {
+    let bench = Bench::new();
+    bench.start("counter", COUNTER).await;
+    let sized = |id: &str, bytes: usize| caxton_model::Envelope {
+        content: json!("x".repeat(bytes)),
+        ..message(id, "counter")
+    };
+    assert_eq!(
+        bench.deliver(sized("a", (2 << 20) - 1_000)).await,
+        MessageOutcome::Handled
+    );
+    let outcome = bench.deliver(sized("b", 2 << 20)).await;
+    assert!(
+        matches!(&outcome, MessageOutcome::Failed { reason } if reason.contains("are allowed")),
+        "{outcome:?}"
+    );
+    assert_eq!(bench.host.metrics().crashes_total, 0);
+}
+
+#[tokio::test]
+async fn an_agent_that_runs_elsewhere_by_now_commits_nothing_here() {
+    let bench = Bench::new();
+    let name = AgentName::from("counter");
+    bench.start("counter", COUNTER).await;
+    assert_eq!(
+        bench.deliver(message("a", "counter")).await,
+        MessageOutcome::Handled
+    );
+    let mut bundle = bench
+        .store
+        .snapshot(&name)
+        .await
+        .expect("a read")
+        .expect("it has state");
+    bundle.epoch = Epoch(2);
+    assert!(bench.store.restore(bundle.clone()).await.expect("a write"));
+    assert_eq!(
+        bench.deliver(message("b", "counter")).await,
+        MessageOutcome::NotHere
+    );
+    assert_eq!(bench.answers().await.len(), 1);
+    assert_eq!(bench.store.snapshot(&name).await.expect("a read"), Some(bundle));
+    assert_eq!(bench.host.agents().remove(0).status, AgentStatus::Failed);
+}
+
+#[tokio::test]
 async fn a_suspended_agent_takes_nothing_and_goes_on_where_it_was() {
     let bench = Bench::new();
     let name = AgentName::from("counter");
@@ -317,7 +363,7 @@ async fn a_host_that_dies_while_handling_keeps_nothing_of_it() {
     store.close().await;
     drop(store);
 
-    let bench = Bench::reopen(dir).await;
+    let bench = Bench::reopen(dir.expect("its own folder")).await;
     assert_eq!((bench.answers().await, bench.outbox().await), (vec![], vec![]));
     let spec = bench
         .spec("agent", &agent(&format!("{EFFECTS} i32.const 0")), |_| {})

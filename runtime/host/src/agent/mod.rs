@@ -23,7 +23,7 @@ pub enum AgentStatus {
     Running,
     /// It handles no messages for now.
     Suspended,
-    /// It failed too often, and handles nothing until it is started again.
+    /// It failed too often or was fenced off, and handles nothing until it is started again.
     Failed,
 }
 
@@ -36,7 +36,7 @@ pub struct AgentRuntimeInfo {
     pub epoch: Epoch,
     /// How it does.
     pub status: AgentStatus,
-    /// Why it was given up, if it was.
+    /// Why, if it has failed.
     pub reason: Option<String>,
     /// Messages that wait in its mailbox.
     pub mailbox_len: u64,
@@ -165,7 +165,11 @@ impl Agent {
     }
 
     pub(crate) fn info(&self) -> AgentRuntimeInfo {
-        let reason = self.figures.given_up.get().cloned();
+        let ended = || {
+            let ended = self.mailbox.is_closed();
+            ended.then(|| "it has ended: it runs under a newer epoch, or the host failed".to_owned())
+        };
+        let reason = self.figures.given_up.get().cloned().or_else(ended);
         let status = match (&reason, *self.mode.borrow()) {
             (Some(_), _) => AgentStatus::Failed,
             (None, Mode::Suspended) => AgentStatus::Suspended,

@@ -112,6 +112,8 @@ impl Task {
                 Ended::Fenced => return,
                 Ended::Failing(failure) => self.recover(&failure).await,
             }
+            // However full its mailbox: the others' turn.
+            tokio::task::yield_now().await;
         }
     }
 

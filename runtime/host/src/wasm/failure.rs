@@ -16,6 +16,13 @@ pub(crate) enum Failure {
     },
     /// It called a host function, or answered the host, in a way that the ABI does not allow.
     Fault(Fault),
+    /// The message is larger than agents are given.
+    TooLarge {
+        /// Its size in bytes.
+        bytes: usize,
+        /// The most.
+        bytes_max: usize,
+    },
     /// There was no room, or no way, for a new instance.
     Start(String),
 }
@@ -50,10 +57,10 @@ pub(crate) enum Fault {
 }
 
 impl Failure {
-    /// Whether it counts against the agent: a refusal is its good right.
+    /// Whether it counts against the agent: a refusal is its good right, and the message's size not its fault.
     pub(crate) fn is_crash(&self) -> bool {
         match self {
-            Self::Refused(_) => false,
+            Self::Refused(_) | Self::TooLarge { .. } => false,
             Self::Trap { .. } | Self::Fault(_) | Self::Start(_) => true,
         }
     }
@@ -83,6 +90,9 @@ impl fmt::Display for Failure {
                 Ok(())
             }
             Self::Fault(fault) => write!(f, "the agent broke a rule: {fault}"),
+            Self::TooLarge { bytes, bytes_max } => {
+                write!(f, "the message has {bytes} bytes, and {bytes_max} are allowed")
+            }
             Self::Start(why) => write!(f, "the agent could not be started: {why}"),
         }
     }

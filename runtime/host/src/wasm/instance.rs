@@ -9,6 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wasmtime::{Memory, Store, TypedFunc, UpdateDeadline};
 
+/// The largest message that an agent is given, in bytes of JSON.
+const MESSAGE_BYTES_MAX: usize = 2 << 20;
+
 /// An instance between two messages. After a failure it is in no known state, and its owner drops it.
 pub(crate) struct Instance {
     store: Store<Guest>,
@@ -72,6 +75,10 @@ impl Instance {
         envelope: Arc<Envelope>,
     ) -> Result<Effects, Failure> {
         let message = serde_json::to_vec(&*envelope).map_err(|error| Failure::Start(error.to_string()))?;
+        if message.len() > MESSAGE_BYTES_MAX {
+            let (bytes, bytes_max) = (message.len(), MESSAGE_BYTES_MAX);
+            return Err(Failure::TooLarge { bytes, bytes_max });
+        }
         self.store.data_mut().current = Some(Current::new(envelope));
         let outcome = self
             .with_state(state, async |this| this.exchange(&message).await)

@@ -7,6 +7,7 @@ use caxton_model::{
     Placement, Priority, RestartPolicy,
 };
 use serde_json::Value;
+use std::path::Path;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
@@ -20,7 +21,7 @@ pub(crate) struct Bench {
     pub(crate) store: Store,
     pub(crate) host: Host,
     pub(crate) outgoing: mpsc::Receiver<Envelope>,
-    pub(crate) dir: TempDir,
+    pub(crate) dir: Option<TempDir>,
 }
 
 impl Bench {
@@ -29,19 +30,28 @@ impl Bench {
     }
 
     pub(crate) fn open(dir: TempDir) -> Self {
-        let store = Store::open(dir.path()).expect("the store opens");
+        let bench = Self::open_in(dir.path());
+        Self {
+            dir: Some(dir),
+            ..bench
+        }
+    }
+
+    /// Works in a folder that someone else removes.
+    pub(crate) fn open_in(folder: &Path) -> Self {
+        let store = Store::open(folder).expect("the store opens");
         let (sender, outgoing) = mpsc::channel(1_000);
         let config = HostConfig {
             agents_max: 200,
             threads: 2,
-            ..HostConfig::new(NodeId::from("node-1"), dir.path().join("cache"))
+            ..HostConfig::new(NodeId::from("node-1"), folder.join("cache"))
         };
         let host = Host::new(config, store.clone(), sender).expect("the host starts");
         Self {
             store,
             host,
             outgoing,
-            dir,
+            dir: None,
         }
     }
 
@@ -106,7 +116,7 @@ impl Bench {
     pub(crate) async fn answers(&self) -> Vec<Value> {
         let fetched = self
             .store
-            .fetch(&AgentName::from(CLIENT), 0, 10_000)
+            .fetch(&AgentName::from(CLIENT), 0, 100_000)
             .await
             .expect("a fetch");
         fetched
