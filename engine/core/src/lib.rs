@@ -5,6 +5,7 @@
 //! [`condition`]s, and both [`expand`] a `foreach`. Nothing here does I/O, reads a clock, draws randomness or is async:
 //! time, seeds and file contents are arguments.
 
+pub mod account;
 pub mod condition;
 pub mod expand;
 pub mod load;

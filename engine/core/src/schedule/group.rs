@@ -25,6 +25,8 @@ pub(super) struct Group {
     pub(super) batch: u32,
     /// Whether the group failed by itself: its condition, list or delay could not be evaluated.
     pub(super) broken: bool,
+    /// Whether it was expanded in this round: that alone makes it begun.
+    pub(super) expanded: bool,
 }
 
 /// How a parent sees a child.
@@ -188,11 +190,12 @@ impl State {
                 *group = Group {
                     batch: group.batch,
                     broken: group.broken,
+                    expanded: group.expanded,
                     ..Group::default()
                 };
                 let own = group.broken || state.status == NodeStatus::Skipped;
                 if !own {
-                    state.begun = state.timer.is_some();
+                    state.begun = state.timer.is_some() || group.expanded;
                     state.status = NodeStatus::Pending;
                 }
             }
@@ -232,7 +235,13 @@ impl State {
         if broken || state.status == NodeStatus::Skipped || !state.begun {
             return None;
         }
-        Some(self.verdict(node).unwrap_or(NodeStatus::Active))
+        // One without children ends by being skipped, which is a record.
+        let verdict = if self.children(node).is_empty() {
+            None
+        } else {
+            self.verdict(node)
+        };
+        Some(verdict.unwrap_or(NodeStatus::Active))
     }
 
     fn count(&mut self, parent: NodeIndex, child: NodeIndex) {

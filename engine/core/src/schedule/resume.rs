@@ -184,6 +184,7 @@ impl State {
             Part::Group(group) => {
                 // The batch follows from the children.
                 group.broken = false;
+                group.expanded = false;
             }
             Part::Step(step) => {
                 step.round = 0;

@@ -385,6 +385,7 @@ impl State {
             self.nodes[at].needs_left = u32::try_from(self.graph.nodes[at].needs.len()).unwrap_or(u32::MAX);
         }
         self.shapes.grow(&self.graph, node);
+        self.group_mut(node).expanded = true;
         self.begin(node);
         Ok(())
     }

@@ -1,0 +1,423 @@
+//! From state and records to the account.
+
+use super::{Account, PhaseAccount, StepAccount, TargetAccount};
+use crate::schedule::{NodeStatus, State, UndoStatus};
+use crate::template::{Scope, is_template, resolve};
+use caxplan_model::{
+    Answer, Duration, Map, NodeIndex, NodeKind, OnFailure, Outcome, Record, RunEnd, StepId, Timestamp,
+    UndoEnd, Value, WaitReason,
+};
+
+/// What the records say about one node, beyond its state.
+#[derive(Clone, Default)]
+struct Trace {
+    first: Option<Timestamp>,
+    last: Option<Timestamp>,
+    started: Option<Timestamp>,
+    ended: Option<Timestamp>,
+    note: Option<String>,
+    undo_note: Option<String>,
+}
+
+impl Account {
+    /// The account of a run: `records` are all that were applied to `state`.
+    pub fn of(state: &State, records: &[Record]) -> Self {
+        let traces = traces(state, records);
+        let (by, started) = match records.first() {
+            Some(Record::RunCreated { by, at, .. }) => (by.clone(), *at),
+            Some(_) | None => (String::new(), Timestamp::default()),
+        };
+        let last = records.last().map_or(started, Record::at);
+        let id = |node: &NodeIndex| state.graph().node(*node).id.clone();
+        let mut account = Self {
+            plan: state.graph().header.name.clone(),
+            by,
+            end: state.run_end(),
+            reason: reason(state, records, &traces),
+            started,
+            last,
+            phases: phases(state, &traces, last),
+            targets: Vec::new(),
+            in_doubt: Vec::new(),
+            questions: Vec::new(),
+            undone: undone(state, records),
+            undo_failed: Vec::new(),
+            to_undo: Vec::new(),
+            cannot_undo: Vec::new(),
+            checkpoint: state.last_checkpoint().cloned(),
+        };
+        if state.is_rolling_back() {
+            account.to_undo = state.to_undo().iter().map(id).collect();
+            account.cannot_undo = state.cannot_undo().iter().map(id).collect();
+        }
+        for (at, trace) in (0..).map(NodeIndex).zip(&traces) {
+            if matches!(state.status(at), NodeStatus::InDoubt(_)) && !state.is_rolling_back() {
+                account.in_doubt.push(id(&at));
+            }
+            if let Some(question) = question(state, at) {
+                account.questions.push((id(&at), question));
+            }
+            if let (UndoStatus::Failed, Some(why)) = (state.undo_status(at), &trace.undo_note) {
+                account.undo_failed.push((id(&at), why.clone()));
+            }
+        }
+        account.targets = targets(state, &traces);
+        account
+    }
+}
+
+fn traces(state: &State, records: &[Record]) -> Vec<Trace> {
+    let mut traces = vec![Trace::default(); state.graph().nodes.len()];
+    for record in records {
+        let at = record.at();
+        let (node, starts, ends, note) = match record {
+            Record::StepStarted { node, .. } => (*node, true, false, None),
+            Record::StepEnded { node, outcome, .. } => {
+                (*node, false, true, outcome.cause().map(ToString::to_string))
+            }
+            Record::Skipped { node, reason, .. } => (*node, false, true, Some(reason.clone())),
+            Record::TimerSet { node, .. } => (*node, true, false, None),
+            Record::TimerFired { node, .. } => (*node, false, true, None),
+            Record::Breached { node, detail, .. } => (*node, false, true, Some(detail.clone())),
+            Record::Answered { node, answer, by, .. } => (*node, false, true, Some(answered(answer, by))),
+            Record::Expanded { node, .. } => (*node, false, false, None),
+            Record::Waiting { reason, .. } => match reason {
+                WaitReason::Approval { node } => (*node, true, false, None),
+                WaitReason::InDoubt { node, detail } => (*node, false, false, Some(detail.clone())),
+                WaitReason::Paused { .. } => continue,
+            },
+            Record::UndoEnded {
+                node,
+                end: UndoEnd::Failed { cause },
+                ..
+            } => {
+                traces[node.index()].undo_note = Some(cause.to_string());
+                continue;
+            }
+            Record::RunCreated { .. }
+            | Record::Resumed { .. }
+            | Record::Paused { .. }
+            | Record::CancelRequested { .. }
+            | Record::RollbackStarted { .. }
+            | Record::UndoStarted { .. }
+            | Record::UndoEnded { .. }
+            | Record::RunEnded { .. } => continue,
+        };
+        let trace = &mut traces[node.index()];
+        trace.first = trace.first.or(Some(at));
+        trace.last = Some(at);
+        if starts {
+            (trace.started, trace.ended, trace.note) = (Some(at), None, None);
+        }
+        if ends {
+            trace.ended = Some(at);
+        }
+        if note.is_some() {
+            trace.note = note;
+        }
+    }
+    traces
+}
+
+fn answered(answer: &Answer, by: &str) -> String {
+    match answer {
+        Answer::Approved => format!("approved by {by}"),
+        Answer::Rejected { reason } => format!("rejected by {by}: {reason}"),
+        Answer::AssumeDone => format!("{by} said that it did its work"),
+        Answer::Rerun => format!("{by} said to run it again"),
+        Answer::Fail => format!("{by} said that it failed"),
+    }
+}
+
+/// The phases: what the plan marks as such, or else what stands directly below the root.
+fn phases(state: &State, traces: &[Trace], last: Timestamp) -> Vec<PhaseAccount> {
+    state
+        .children(NodeIndex::ROOT)
+        .iter()
+        .map(|phase| {
+            let mut first_seen: Option<Timestamp> = None;
+            let mut last_seen: Option<Timestamp> = None;
+            let mut steps = Vec::new();
+            for node in below(state, *phase) {
+                let trace = &traces[node.index()];
+                first_seen = first_seen.into_iter().chain(trace.first).min();
+                last_seen = last_seen.max(trace.last);
+                let group_note = trace.note.is_some() && state.status(node).is_ended();
+                if is_leaf(state, node) || group_note {
+                    steps.push(step(state, *phase, node, trace, last));
+                }
+            }
+            PhaseAccount {
+                name: state.graph().node(*phase).name.clone(),
+                status: state.status(*phase).word(),
+                duration: first_seen.zip(last_seen).map(|(first, last)| last.since(first)),
+                steps,
+            }
+        })
+        .collect()
+}
+
+fn step(state: &State, phase: NodeIndex, node: NodeIndex, trace: &Trace, last: Timestamp) -> StepAccount {
+    let id = state.graph().node(node).id.clone();
+    let prefix = format!("{}/", state.graph().node(phase).id);
+    let name = id
+        .as_str()
+        .strip_prefix(&prefix)
+        .unwrap_or(id.as_str())
+        .to_owned();
+    let good = matches!(state.status(node), NodeStatus::Succeeded { .. });
+    let end = if state.status(node).is_ended() || trace.ended.is_some() {
+        trace.ended
+    } else {
+        Some(last)
+    };
+    StepAccount {
+        name,
+        target: target(state, node),
+        status: word(state, node),
+        attempts: state.last_attempt(node).map_or(0, |attempt| attempt.0),
+        started: trace.started,
+        duration: trace.started.zip(end).map(|(start, end)| end.since(start)),
+        // A step that ended well needs no excuse for its earlier attempts; an approval says who gave it.
+        note: trace.note.clone().filter(|_| {
+            !good
+                || matches!(
+                    state.graph().node(node).kind,
+                    NodeKind::Approve { .. } | NodeKind::Checklist(_)
+                )
+        }),
+        id,
+    }
+}
+
+fn word(state: &State, node: NodeIndex) -> &'static str {
+    match state.undo_status(node) {
+        UndoStatus::Undone => "undone",
+        UndoStatus::Failed => "undo_failed",
+        UndoStatus::NotTried | UndoStatus::Running(_) | UndoStatus::Retrying { .. } => {
+            match state.status(node) {
+                NodeStatus::Succeeded { changed: false } if state.last_attempt(node).is_some() => "unchanged",
+                NodeStatus::Running(_) if state.run_end().is_some() => "in_doubt",
+                status => status.word(),
+            }
+        }
+    }
+}
+
+/// The node and all below it, in the order of the plan.
+fn below(state: &State, node: NodeIndex) -> Vec<NodeIndex> {
+    let mut open = vec![node];
+    let mut all = Vec::new();
+    while let Some(at) = open.pop() {
+        all.push(at);
+        open.extend(state.children(at).iter().rev());
+    }
+    all
+}
+
+fn is_leaf(state: &State, node: NodeIndex) -> bool {
+    match state.graph().node(node).kind {
+        NodeKind::Action(_)
+        | NodeKind::Wait { .. }
+        | NodeKind::Watch(_)
+        | NodeKind::Approve { .. }
+        | NodeKind::Checklist(_) => true,
+        NodeKind::Sequence { .. }
+        | NodeKind::Parallel { .. }
+        | NodeKind::Dag { .. }
+        | NodeKind::Rolling(_)
+        | NodeKind::Foreach(_)
+        | NodeKind::Block { .. } => false,
+    }
+}
+
+/// The name of the target that a step acts on, as far as the state tells.
+pub(crate) fn target(state: &State, node: NodeIndex) -> Option<String> {
+    let text = match &state.graph().node(node).kind {
+        NodeKind::Action(action) => action.target.as_ref(),
+        NodeKind::Watch(watch) => watch.target.as_ref(),
+        _ => return None,
+    };
+    let bindings = state.bindings(node);
+    match text {
+        Some(text) if !is_template(text) => Some(text.clone()),
+        Some(text) => {
+            let mut root = bindings;
+            root.insert("params".to_owned(), Value::Object(state.graph().params.clone()));
+            root.insert("vars".to_owned(), Value::Object(state.graph().vars.clone()));
+            root.insert("steps".to_owned(), Value::Object(named_steps(state, text, node)));
+            let root = Value::Object(root);
+            let value = resolve(text, &Scope { root }).ok()?;
+            name_of(&value)
+        }
+        None => bindings.get("target").and_then(name_of),
+    }
+}
+
+/// The steps that a template may name: those whose name occurs in its text.
+fn named_steps(state: &State, text: &str, node: NodeIndex) -> Map {
+    text.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-'))
+        .filter_map(|word| Some((word.to_owned(), state.step_view(word, node)?)))
+        .collect()
+}
+
+fn name_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(name) => Some(name.clone()),
+        Value::Object(target) => target.get("name").and_then(Value::as_str).map(str::to_owned),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => None,
+    }
+}
+
+fn targets(state: &State, traces: &[Trace]) -> Vec<TargetAccount> {
+    let mut touched: Vec<(Timestamp, NodeIndex)> = (0..)
+        .map(NodeIndex)
+        .zip(traces)
+        .filter(|(node, _)| matches!(&state.graph().node(*node).kind, NodeKind::Action(action) if !action.read_only))
+        .filter_map(|(node, trace)| Some((trace.first?, node)))
+        .collect();
+    touched.sort();
+    let mut targets: Vec<TargetAccount> = Vec::new();
+    for (_, node) in touched {
+        let Some(name) = target(state, node) else { continue };
+        let known = targets.iter().position(|target| target.name == name);
+        let position = known.unwrap_or_else(|| {
+            targets.push(TargetAccount {
+                name,
+                changed: Vec::new(),
+                uncertain: Vec::new(),
+                undone: Vec::new(),
+            });
+            targets.len() - 1
+        });
+        let id = state.graph().node(node).id.clone();
+        let target = &mut targets[position];
+        if state.undo_status(node) == UndoStatus::Undone {
+            target.undone.push(id);
+        } else if state.may_have_acted(node) {
+            let tried = matches!(
+                state.undo_status(node),
+                UndoStatus::Failed | UndoStatus::Retrying { .. }
+            );
+            let certain = matches!(state.outcome(node), Some(Outcome::Changed { .. })) && !tried;
+            if certain && state.status(node).is_ended() {
+                target.changed.push(id);
+            } else {
+                target.uncertain.push(id);
+            }
+        }
+    }
+    targets
+}
+
+fn question(state: &State, node: NodeIndex) -> Option<String> {
+    match (&state.graph().node(node).kind, state.status(node)) {
+        (NodeKind::Approve { question }, NodeStatus::Asking) => Some(question.clone()),
+        (NodeKind::Checklist(list), NodeStatus::Asking) => Some(list.items.join("; ")),
+        _ => None,
+    }
+}
+
+fn undone(state: &State, records: &[Record]) -> Vec<StepId> {
+    let ended = records.iter().filter_map(|record| match record {
+        Record::UndoEnded {
+            node,
+            end: UndoEnd::Undone,
+            ..
+        } => Some(state.graph().node(*node).id.clone()),
+        _ => None,
+    });
+    ended.collect()
+}
+
+fn reason(state: &State, records: &[Record], traces: &[Trace]) -> String {
+    let id = |node: NodeIndex| state.graph().node(node).id.to_string();
+    let why = |node: NodeIndex| {
+        let note = traces[node.index()].note.clone();
+        note.map_or_else(String::new, |note| format!(": {note}"))
+    };
+    let rollback = records.iter().rev().find_map(|record| match record {
+        Record::RollbackStarted { reason, to, .. } => Some(match to {
+            Some(to) => format!("{reason}; rolled back to checkpoint `{to}`"),
+            None => format!("{reason}; rolled back"),
+        }),
+        _ => None,
+    });
+    match state.run_end() {
+        Some(RunEnd::Succeeded) => match tolerated(state) {
+            0 => "all steps ended well".to_owned(),
+            1 => "all steps ended well but one, whose failure the plan tolerates".to_owned(),
+            count => format!("all steps ended well but {count}, whose failures the plan tolerates"),
+        },
+        Some(RunEnd::Failed) => match *state.status(NodeIndex::ROOT) {
+            NodeStatus::Failed(failure) => {
+                format!("`{}` failed{}", id(failure.origin), why(failure.origin))
+            }
+            _ => "a step failed".to_owned(),
+        },
+        Some(RunEnd::RolledBack) => rollback.unwrap_or_else(|| "rolled back".to_owned()),
+        Some(RunEnd::Stuck) => {
+            let stuck = (0..)
+                .map(NodeIndex)
+                .take(traces.len())
+                .find(|node| state.undo_status(*node) == UndoStatus::Failed);
+            match stuck {
+                Some(node) => {
+                    let why = traces[node.index()].undo_note.clone().unwrap_or_default();
+                    format!("`{}` could not be undone: {why}", id(node))
+                }
+                None => "an undo failed".to_owned(),
+            }
+        }
+        Some(RunEnd::Waiting) => waiting(state, records),
+        Some(RunEnd::Cancelled) => "cancelled by a person".to_owned(),
+        None if state.is_rolling_back() => "being rolled back".to_owned(),
+        None => "going on, or its engine died".to_owned(),
+    }
+}
+
+fn waiting(state: &State, records: &[Record]) -> String {
+    let id = |node: NodeIndex| state.graph().node(node).id.to_string();
+    let paused = records.iter().rev().find_map(|record| match record {
+        Record::Waiting {
+            reason: WaitReason::Paused { node },
+            ..
+        } => Some(*node),
+        _ => None,
+    });
+    let all = || (0..).map(NodeIndex).take(state.graph().nodes.len());
+    if let Some(Some(node)) = paused
+        && matches!(state.status(node), NodeStatus::Failed(_))
+    {
+        return format!("`{}` failed, and the plan pauses then", id(node));
+    }
+    if let Some(node) = all().find(|node| matches!(state.status(*node), NodeStatus::InDoubt(_))) {
+        return format!("nobody can tell whether `{}` did its work", id(node));
+    }
+    match all().find(|node| *state.status(*node) == NodeStatus::Asking) {
+        Some(node) if !state.is_paused() => format!("`{}` waits for a person", id(node)),
+        Some(_) | None => "paused by a person".to_owned(),
+    }
+}
+
+/// Steps that failed in a run that went on all the same.
+fn tolerated(state: &State) -> usize {
+    (0..)
+        .map(NodeIndex)
+        .take(state.graph().nodes.len())
+        .filter(|node| match state.status(*node) {
+            NodeStatus::Failed(failure) => {
+                failure.origin == *node && failure.policy.is_none_or(|policy| policy == OnFailure::Continue)
+            }
+            _ => false,
+        })
+        .count()
+}
+
+/// The length of a run up to its last record.
+impl Account {
+    /// From the creation of the run to its last record.
+    pub fn duration(&self) -> Duration {
+        self.last.since(self.started)
+    }
+}
