@@ -1,7 +1,7 @@
 //! Makes the elements of a `foreach`: at load time if its items are known then, else when the run learns them.
 
 use caxplan_model::{Bindings, Foreach, Graph, Map, Node, NodeIndex, NodeKind, Rolling, StepId, Value};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The most nodes that a graph may hold, so that one wrong list cannot eat all memory.
 pub const NODES_MAX: usize = 200_000;
@@ -37,14 +37,13 @@ pub fn instantiate(graph: &mut Graph, at: NodeIndex, items: &[Value]) -> Result<
         ));
     }
     let prefix = element_prefix(graph.node(at).id.as_str());
-    let mut ids: BTreeSet<String> = graph
-        .nodes
-        .iter()
-        .map(|node| node.id.as_str().to_owned())
-        .collect();
+    let mut ids = Ids::default();
+    for node in &graph.nodes {
+        ids.give(node.id.as_str());
+    }
     let mut elements = Vec::with_capacity(items.len());
     for (number, item) in items.iter().enumerate() {
-        let name = unique(&join(&prefix, &segment(item, number)), &ids);
+        let name = ids.give(&join(&prefix, &segment(item, number)));
         let bindings = bindings(&foreach, item, graph);
         elements.push(append(graph, at, &foreach, &name, &bindings, &mut ids));
     }
@@ -129,15 +128,29 @@ pub(crate) fn slug(text: &str) -> String {
         .to_owned()
 }
 
-/// The first of `id`, `id-2`, `id-3`, … that is not taken.
-pub(crate) fn unique(id: &str, taken: &BTreeSet<String>) -> String {
-    if !taken.contains(id) {
-        return id.to_owned();
+/// The ids of a graph: each is given once.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ids {
+    taken: BTreeSet<String>,
+    /// The number that an id which was wanted before is tried with next.
+    next: BTreeMap<String, u32>,
+}
+
+impl Ids {
+    /// The first of `id`, `id-2`, `id-3`, … that is not taken, which it is from now on.
+    pub(crate) fn give(&mut self, id: &str) -> String {
+        if self.taken.insert(id.to_owned()) {
+            return id.to_owned();
+        }
+        let next = self.next.entry(id.to_owned()).or_insert(2);
+        loop {
+            let candidate = format!("{id}-{next}");
+            *next += 1;
+            if self.taken.insert(candidate.clone()) {
+                return candidate;
+            }
+        }
     }
-    (2_u32..)
-        .map(|number| format!("{id}-{number}"))
-        .find(|candidate| !taken.contains(candidate))
-        .expect("a graph has fewer nodes than there are numbers")
 }
 
 pub(crate) fn join(prefix: &str, rest: &str) -> String {
@@ -175,13 +188,15 @@ fn append(
     foreach: &Foreach,
     name: &str,
     bindings: &Bindings,
-    ids: &mut BTreeSet<String>,
+    ids: &mut Ids,
 ) -> NodeIndex {
     let base = u32::try_from(graph.nodes.len()).expect("a graph has at most NODES_MAX nodes");
     for (at, template) in foreach.body.iter().enumerate() {
         let mut node = template.clone();
-        let id = unique(&join(name, template.id.as_str()), ids);
-        ids.insert(id.clone());
+        let id = match at {
+            0 => name.to_owned(),
+            _ => ids.give(&join(name, template.id.as_str())),
+        };
         node.id = StepId::new(id);
         shift(&mut node, base);
         if at == 0 {

@@ -1,9 +1,10 @@
 //! From plan text to graph.
 
-use super::calls::Actions;
+use super::arena::Arena;
+use super::bind::Actions;
 use super::inventory::{self, Inventory};
 use super::library::{self, Library};
-use super::lower::{Arena, Lowering};
+use super::lower::Lowering;
 use super::names::{Names, Use, View};
 use super::overrides::Overrides;
 use super::param;
@@ -100,8 +101,12 @@ fn load_plan(request: &LoadRequest<'_>, read: Read<'_>, report: &mut Report) -> 
         .locks
         .iter()
         .map(|lock| {
+            let errors = report.errors();
             names.check_text(&lock.value, lock.span, Use::Load, &View::default(), report);
-            LockName::new(settler.text(lock, report))
+            LockName::new(match report.errors() == errors {
+                true => settler.text(lock, report),
+                false => lock.value.clone(),
+            })
         })
         .collect();
 
@@ -262,11 +267,15 @@ fn inventory(request: &LoadRequest<'_>, plan: &Plan, read: Read<'_>, report: &mu
 fn vars(layers: [&Vec<Entry>; 3], names: &mut Names, settler: &mut Settler, report: &mut Report) -> Map {
     let mut vars = Map::new();
     for entry in layers.into_iter().flatten() {
+        let errors = report.errors();
         names.check_value(&entry.value, Use::Load, &View::default(), report);
-        let value = settler.deep(entry.value.to_value(), &entry.value, report);
+        let mut value = entry.value.to_value();
+        if report.errors() == errors {
+            value = settler.deep(value, &entry.value, report);
+        }
+        settler.set_var(&entry.key.value, &value);
         vars.insert(entry.key.value.clone(), value);
         names.vars.insert(entry.key.value.clone());
-        settler.set_vars(&vars);
     }
     vars
 }

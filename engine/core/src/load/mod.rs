@@ -1,10 +1,12 @@
 //! From plan text to graph.
 //!
 //! Each stage has its own file: [`yaml`] (text → nodes with places) → [`plan`], [`phase`], [`step`], [`library`],
-//! [`inventory`], [`param`] (nodes → what is written, typed) → [`lower`] with [`calls`] and [`names`] (what is written →
+//! [`inventory`], [`param`] (nodes → what is written, typed) → [`lower`] with [`bind`] and [`names`] (what is written →
 //! nodes of the graph, bound and checked) → [`crate::expand`] (loops → elements). All of them add to one [`report`].
 
-mod calls;
+mod arena;
+mod bind;
+mod call;
 mod dag;
 mod inventory;
 mod keys;
@@ -12,6 +14,8 @@ mod library;
 #[allow(clippy::module_inception)]
 mod load;
 mod lower;
+mod lower_action;
+mod lower_foreach;
 mod names;
 mod overrides;
 mod param;
@@ -21,6 +25,7 @@ mod read;
 mod render;
 mod report;
 mod request;
+mod retry;
 mod schema;
 mod settle;
 mod step;

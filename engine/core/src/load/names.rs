@@ -18,6 +18,8 @@ pub(super) struct Names {
     pub(super) secrets: BTreeSet<String>,
     /// All steps that can be referred to, and whether they stand within a loop.
     pub(super) steps: BTreeMap<String, bool>,
+    /// The steps that have ended when the place that is looked at is reached.
+    pub(super) ended: Ended,
     /// References to steps that had not been seen yet.
     pub(super) pending: Vec<Spanned<String>>,
 }
@@ -29,8 +31,6 @@ pub(super) struct View {
     pub(super) vars: Vec<String>,
     /// Whether `target` is bound.
     pub(super) target: bool,
-    /// Steps that have ended when this place is reached.
-    pub(super) steps: BTreeSet<String>,
 }
 
 /// What kind of text is checked.
@@ -46,6 +46,40 @@ pub(super) enum Use {
     Output,
     /// Conditions on an observation, whose fields only the run knows.
     Observation,
+}
+
+/// Names of steps that have ended, as a stack: what a group adds can be taken back.
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    counts: BTreeMap<String, usize>,
+    stack: Vec<String>,
+}
+
+impl Ended {
+    pub(super) fn push(&mut self, name: String) {
+        *self.counts.entry(name.clone()).or_default() += 1;
+        self.stack.push(name);
+    }
+
+    /// The height of the stack, for [`Ended::back_to`].
+    pub(super) fn mark(&self) -> usize {
+        self.stack.len()
+    }
+
+    /// Takes back what was added since the mark, and answers it.
+    pub(super) fn back_to(&mut self, mark: usize) -> Vec<String> {
+        let taken = self.stack.split_off(mark.min(self.stack.len()));
+        for name in &taken {
+            if let Some(count) = self.counts.get_mut(name) {
+                *count -= 1;
+            }
+        }
+        taken
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.counts.get(name).is_some_and(|count| *count > 0)
+    }
 }
 
 impl Names {
@@ -193,7 +227,7 @@ impl Names {
             "steps" => {
                 self.needs_run(root, at, use_, report);
                 if let Some(name) = rest.first()
-                    && !view.steps.contains(*name)
+                    && !self.ended.has(name)
                 {
                     self.pending.push(Spanned {
                         value: (*name).to_owned(),

@@ -82,7 +82,7 @@ impl Overrides {
                     .get("with")
                     .and_then(|with| mapping(with, "arguments by name", report));
                 let own = std::mem::take(&mut call.with);
-                call.with = super::calls::merge(with.unwrap_or_default().to_vec(), &own);
+                call.with = super::bind::merge(with.unwrap_or_default().to_vec(), &own);
             }
             Body::Wait(duration) => {
                 if let Some(other) = fields

@@ -1,11 +1,13 @@
 //! A plan as it is written.
 
+use super::call::{self, Call};
 use super::keys::{BODIES, DEFAULTS, ON_FAILURE, PLAN, SECRET, STRATEGY};
 use super::param::{self, Param};
 use super::phase::{self, Phase};
 use super::read::{Fields, mapping, text, texts};
 use super::report::Report;
-use super::step::{self, Call, ON_FAILURES};
+use super::retry;
+use super::step::ON_FAILURES;
 use super::yaml::{Entry, Kind, Spanned, Yaml, to_map};
 use caxplan_model::{Duration, Map, OnFailure, Retry, Span};
 
@@ -56,10 +58,10 @@ impl Defaults {
             }
         }
         Self {
-            retry: fields.get("retry").and_then(|yaml| step::retry(yaml, report)),
+            retry: fields.get("retry").and_then(|yaml| retry::read(yaml, report)),
             timeout: fields.duration("timeout", report),
             arguments,
-            observe: fields.get("observe").and_then(|yaml| step::call(yaml, report)),
+            observe: fields.get("observe").and_then(|yaml| call::read(yaml, report)),
         }
     }
 }

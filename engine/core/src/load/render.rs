@@ -6,6 +6,8 @@ use annotate_snippets::{Annotation, AnnotationKind, Level, Origin, Renderer, Sni
 
 /// The width that sources are cut to, in columns: it fits beside a line number in most terminals and review tools.
 const WIDTH: usize = 120;
+/// Longer lines are not shown, in bytes: nobody wrote them by hand, and each would be copied for each diagnostic.
+const LINE_MAX: usize = 2_000;
 
 impl Diagnostics {
     /// Whether one of them is an error.
@@ -67,7 +69,7 @@ impl Diagnostics {
         let title = level.primary_title(item.message.as_str()).id(item.code);
         let mut group = match self.snippet(Some(primary), &near) {
             Some(snippet) => title.element(snippet),
-            None => title.element(Origin::path(self.name_of(primary))),
+            None => title.element(self.origin(primary)),
         };
         for label in far {
             if let Some(snippet) = self.snippet(None, &[label]) {
@@ -80,10 +82,16 @@ impl Diagnostics {
         renderer.render(&[group])
     }
 
-    fn name_of(&self, label: &Label) -> &str {
-        self.sources
-            .get(label.span.file as usize)
-            .map_or("", |(name, _)| name)
+    /// The place of a label without its source.
+    fn origin(&self, label: &Label) -> Origin<'_> {
+        let Some((name, text)) = self.sources.get(label.span.file as usize) else {
+            return Origin::path("");
+        };
+        let before = text.get(..label.span.start as usize).unwrap_or_default();
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        Origin::path(name.as_str())
+            .line(before.matches('\n').count() + 1)
+            .char_column(before[line_start..].chars().count() + 1)
     }
 
     /// The lines of one file from the first label to the last. `None` if there is no text to show.
@@ -103,7 +111,8 @@ impl Diagnostics {
             .clamp(from, text.len());
         let start = text.get(..from)?.rfind('\n').map_or(0, |at| at + 1);
         let end = text.get(to..)?.find('\n').map_or(text.len(), |at| to + at);
-        if text.is_empty() {
+        let shown = text.get(start..end)?;
+        if text.is_empty() || shown.lines().any(|line| line.len() > LINE_MAX) {
             return None;
         }
         let annotation = |kind: AnnotationKind, label: &Label| {
@@ -116,7 +125,7 @@ impl Diagnostics {
             }
         };
         Some(
-            Snippet::source(text.get(start..end)?)
+            Snippet::source(shown)
                 .path(name.as_str())
                 .line_start(text[..start].matches('\n').count() + 1)
                 .annotations(primary.map(|label| annotation(AnnotationKind::Primary, label)))

@@ -10,14 +10,36 @@ const DIAGNOSTICS_MAX: usize = 500;
 #[derive(Debug, Default)]
 pub(super) struct Report {
     sources: Vec<(String, String)>,
+    indices: Vec<LineIndex>,
     items: Vec<Diagnostic>,
+    errors: usize,
     /// Takes what is over the limit.
     overflow: Option<Diagnostic>,
+}
+
+/// Where the lines of a source start, so that looking up a place costs little in a large file.
+#[derive(Debug)]
+struct LineIndex {
+    /// The first byte of each line.
+    starts: Vec<usize>,
+    /// Whether columns are bytes.
+    ascii: bool,
+}
+
+impl LineIndex {
+    fn of(text: &str) -> Self {
+        let after_newlines = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self {
+            starts: [0].into_iter().chain(after_newlines).collect(),
+            ascii: text.is_ascii(),
+        }
+    }
 }
 
 impl Report {
     /// Adds a source and answers its index, which spans carry.
     pub(super) fn add_source(&mut self, name: &str, text: String) -> u32 {
+        self.indices.push(LineIndex::of(&text));
         self.sources.push((name.to_owned(), text));
         u32::try_from(self.sources.len() - 1).unwrap_or(u32::MAX)
     }
@@ -53,6 +75,7 @@ impl Report {
         span: Span,
         message: String,
     ) -> &mut Diagnostic {
+        self.errors += usize::from(severity == Severity::Error);
         let diagnostic = Diagnostic {
             severity,
             code,
@@ -73,7 +96,12 @@ impl Report {
     }
 
     pub(super) fn has_errors(&self) -> bool {
-        self.items.iter().any(|item| item.severity == Severity::Error)
+        self.errors > 0
+    }
+
+    /// The number of errors so far: whether something added to it says whether the thing was sound.
+    pub(super) fn errors(&self) -> usize {
+        self.errors
     }
 
     /// The text that a span covers.
@@ -89,13 +117,21 @@ impl Report {
         let Some((name, text)) = self.sources.get(span.file as usize) else {
             return Location::default();
         };
-        let before = text.get(..span.start as usize).unwrap_or_default();
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let index = &self.indices[span.file as usize];
+        let lines = &index.starts;
+        let start = span.start as usize;
+        let line = lines.partition_point(|at| *at <= start);
+        let before = text.get(lines[line - 1]..start).unwrap_or_default();
+        let column = if index.ascii {
+            before.len()
+        } else {
+            before.chars().count()
+        };
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         Location {
             file: name.clone(),
-            line: count(before.matches('\n').count() + 1),
-            column: count(before[line_start..].chars().count() + 1),
+            line: count(line),
+            column: count(column + 1),
         }
     }
 
@@ -105,11 +141,8 @@ impl Report {
         let Some((file, (_, text))) = found.map(|file| (file, &self.sources[file])) else {
             return Span::default();
         };
-        let line_start: usize = text
-            .split_inclusive('\n')
-            .take((location.line as usize).saturating_sub(1))
-            .map(str::len)
-            .sum();
+        let number = (location.line as usize).saturating_sub(1);
+        let line_start = self.indices[file].starts.get(number).copied().unwrap_or(0);
         let line = text[line_start..].lines().next().unwrap_or_default();
         let start: usize = line
             .chars()

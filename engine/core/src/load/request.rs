@@ -69,6 +69,16 @@ pub struct Label {
     pub text: String,
 }
 
+impl Label {
+    /// Marks the first of two things that must not stand twice.
+    pub(super) fn first_here(span: Span) -> Self {
+        Self {
+            span,
+            text: "first here".to_owned(),
+        }
+    }
+}
+
 /// Everything that is to be said about a plan, with the sources to show.
 #[derive(Clone, Debug, Default)]
 pub struct Diagnostics {

@@ -29,9 +29,10 @@ impl Settler {
         }
     }
 
-    pub(super) fn set_vars(&mut self, vars: &Map) {
-        if let Value::Object(root) = &mut self.scope.root {
-            root.insert("vars".to_owned(), Value::Object(vars.clone()));
+    /// Makes a variable known.
+    pub(super) fn set_var(&mut self, name: &str, value: &Value) {
+        if let Some(Value::Object(vars)) = self.scope.root.get_mut("vars") {
+            vars.insert(name.to_owned(), value.clone());
         }
     }
 

@@ -1,37 +1,18 @@
 //! A step as it is written.
 
-use super::keys::{BACKOFFS, FAILURE_KINDS, LOOP, ON_FAILURE, RETRY, STEP, WATCH};
-use super::read::{
-    self, Fields, count, duration_text, list, mapping, one_or_many, text, texts, unknown_key, wrong,
-};
+use super::call::{self, Call, arguments};
+use super::keys::{LOOP, ON_FAILURE, STEP, WATCH};
+use super::read::{Fields, count, duration_text, list, one_or_many, text, texts, unknown_key, wrong};
 use super::report::Report;
-use super::suggest::nearest;
+use super::retry;
 use super::yaml::{Entry, Kind, Spanned, Yaml};
-use caxplan_model::{Duration, FailureKind, OnFailure, Retry, Span};
+use caxplan_model::{Duration, OnFailure, Retry, Span};
 
 pub(super) const ON_FAILURES: &[OnFailure] = &[
     OnFailure::Stop,
     OnFailure::Rollback,
     OnFailure::Continue,
     OnFailure::Pause,
-];
-
-/// In the order of [`FAILURE_KINDS`].
-const KINDS: &[FailureKind] = &[
-    FailureKind::Timeout,
-    FailureKind::Unavailable,
-    FailureKind::Denied,
-    FailureKind::Conflict,
-    FailureKind::NotFound,
-    FailureKind::Invalid,
-    FailureKind::Exit,
-    FailureKind::Expectation,
-    FailureKind::Breach,
-    FailureKind::Cancelled,
-    FailureKind::Lost,
-    FailureKind::Rejected,
-    FailureKind::Template,
-    FailureKind::Other,
 ];
 
 /// A step.
@@ -65,15 +46,6 @@ pub(super) enum Body {
     Watch(WatchSpec),
     /// What was wrong and has been reported.
     Broken,
-}
-
-/// An action with its arguments.
-#[derive(Clone, Debug)]
-pub(super) struct Call {
-    pub(super) action: Spanned<String>,
-    pub(super) with: Vec<Entry>,
-    /// Of a probe.
-    pub(super) done_when: Option<Spanned<String>>,
 }
 
 /// A loop.
@@ -148,16 +120,16 @@ impl Options {
                 .get("needs")
                 .map_or_else(Vec::new, |yaml| texts(yaml, report)),
             when: fields.text("when", report),
-            retry: fields.get("retry").and_then(|yaml| retry(yaml, report)),
+            retry: fields.get("retry").and_then(|yaml| retry::read(yaml, report)),
             timeout: fields.duration("timeout", report),
             expect: fields
                 .get("expect")
                 .map_or_else(Vec::new, |yaml| texts(yaml, report)),
-            probe: fields.get("probe").and_then(|yaml| call(yaml, report)),
+            probe: fields.get("probe").and_then(|yaml| call::read(yaml, report)),
             rollback: fields.get("rollback").map(|yaml| {
                 one_or_many(yaml)
                     .iter()
-                    .filter_map(|call_| call(call_, report))
+                    .filter_map(|yaml| call::read(yaml, report))
                     .collect()
             }),
             checkpoint: fields.text("checkpoint", report),
@@ -396,11 +368,16 @@ fn read_mapping(yaml: &Yaml, entries: &[Entry], report: &mut Report) -> Step {
     step
 }
 
-/// Whether the only key that is no key of a step can be the name of an action: always if it stands alone, else only
-/// if it looks like one.
+/// Whether the only key that is no key of a step can be the name of an action: if it looks like one, or stands alone
+/// with arguments.
 fn is_call(entry: &Entry, entries: &[Entry]) -> bool {
-    let name = entry.key.value.as_str();
-    name.contains('.') || (entries.len() == 1 && nearest(name, STEP.names()).is_none())
+    let has_arguments = entry.value.is_null() || matches!(entry.value.kind, Kind::Map(_));
+    entry.key.value.contains('.') || (entries.len() == 1 && has_arguments)
+}
+
+/// The keys that say what a step does.
+pub(super) fn form_names<'a>() -> impl Iterator<Item = &'a str> {
+    FORMS.iter().map(|(form, _)| -> &'a str { form })
 }
 
 fn body(form: &str, fields: &Fields<'_>, span: Span, report: &mut Report) -> Option<Body> {
@@ -499,7 +476,7 @@ fn watch(yaml: &Yaml, report: &mut Report) -> Option<WatchSpec> {
         .get("checks")
         .map_or_else(Vec::new, |yaml| texts(yaml, report));
     let every = fields.get("every").and_then(|yaml| duration_text(yaml, report));
-    let observe = fields.get("observe").and_then(|yaml| call(yaml, report));
+    let observe = fields.get("observe").and_then(|yaml| call::read(yaml, report));
     let max_breaches = fields.count("max_breaches", report).unwrap_or(0);
     Some(WatchSpec {
         duration: duration?,
@@ -524,92 +501,4 @@ pub(super) fn override_watch(watch: &mut WatchSpec, fields: &Fields<'_>, report:
     if let Some(number) = fields.get("max_breaches").and_then(|yaml| count(yaml, report)) {
         watch.max_breaches = number;
     }
-}
-
-/// Reads an action with its arguments: a name, `{name: {argument: value}}`, or `{action, with}`; a probe may have
-/// `done_when`.
-pub(super) fn call(yaml: &Yaml, report: &mut Report) -> Option<Call> {
-    let Kind::Map(entries) = &yaml.kind else {
-        let action = text(yaml, report)?;
-        return Some(Call {
-            action,
-            with: Vec::new(),
-            done_when: None,
-        });
-    };
-    let fields = Fields {
-        entries,
-        head: yaml.head(),
-    };
-    let done_when = fields.text("done_when", report);
-    if fields.get("action").is_some() {
-        let action = fields.text("action", report)?;
-        for entry in entries {
-            if !["action", "with", "done_when"].contains(&entry.key.value.as_str()) {
-                let message = format!("a call has no key `{}`", entry.key.value);
-                report.error("unknown-key", entry.key.span, message).help =
-                    Some("the arguments belong below `with`".to_owned());
-            }
-        }
-        return Some(Call {
-            action,
-            with: fields
-                .get("with")
-                .map_or_else(Vec::new, |with| arguments(with, report)),
-            done_when,
-        });
-    }
-    let mut actions = entries.iter().filter(|entry| entry.key.value != "done_when");
-    match (actions.next(), actions.next()) {
-        (Some(only), None) => Some(Call {
-            action: only.key.clone(),
-            with: arguments(&only.value, report),
-            done_when,
-        }),
-        (Some(_), Some(second)) => {
-            let message = "one action was expected here, and this is a second one";
-            report.error("two-bodies", second.key.span, message);
-            None
-        }
-        (None, _) => wrong(yaml, "an action with its arguments", report),
-    }
-}
-
-fn arguments(yaml: &Yaml, report: &mut Report) -> Vec<Entry> {
-    if yaml.is_null() {
-        return Vec::new();
-    }
-    mapping(yaml, "arguments by name", report).map_or_else(Vec::new, <[Entry]>::to_vec)
-}
-
-/// Reads a retry.
-pub(super) fn retry(yaml: &Yaml, report: &mut Report) -> Option<Retry> {
-    let fields = Fields::open(yaml, &RETRY, report)?;
-    let base = Retry::default();
-    let attempts = fields.count("attempts", report);
-    if attempts == Some(0) {
-        let span = fields.get("attempts").map_or(fields.head, |yaml| yaml.span);
-        report.error(
-            "wrong-value",
-            span,
-            "the number of attempts counts the first one: it is 1 or more",
-        );
-    }
-    let on: Vec<FailureKind> = fields
-        .get("on")
-        .map_or_else(Vec::new, |yaml| texts(yaml, report))
-        .iter()
-        .filter_map(|text| read::word(text, FAILURE_KINDS, report))
-        .filter_map(|at| KINDS.get(at).copied())
-        .collect();
-    Some(Retry {
-        attempts: attempts.unwrap_or(3).max(1),
-        initial: fields.duration("initial", report).unwrap_or(base.initial),
-        factor_percent: fields
-            .word("backoff", BACKOFFS, &[200, 100], report)
-            .unwrap_or(base.factor_percent),
-        max: fields.duration("max", report).unwrap_or(base.max),
-        jitter: fields.boolean("jitter", report).unwrap_or(base.jitter),
-        on,
-    })
 }

@@ -1,12 +1,14 @@
 //! Did you mean …?
 
 /// The candidate that is nearest to `text`, if one is near enough to be a slip of the pen.
-pub(super) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (text.chars().count() / 3).clamp(1, 4);
     candidates
         .into_iter()
         .filter_map(|candidate| {
-            let distance = distance(&text.to_lowercase(), &candidate.to_lowercase(), limit)?;
+            // `int` for `integer` comes after all slips.
+            let short = || (text.len() >= 3 && candidate.starts_with(text)).then_some(limit + 1);
+            let distance = distance(&text.to_lowercase(), &candidate.to_lowercase(), limit).or_else(short)?;
             Some((distance, candidate))
         })
         .min()
@@ -54,6 +56,7 @@ mod tests {
             ("Retry", Some("retry")),
             ("need", Some("needs")),
             ("caxton.nodes.drain", Some("caxton.node.drain")),
+            ("time", Some("timeout")),
             ("banana", None),
             ("", None),
         ] {

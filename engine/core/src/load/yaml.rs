@@ -1,6 +1,7 @@
 //! YAML with the place of every node, within limits that a hostile file cannot get around.
 
 use super::report::Report;
+use super::request::Label;
 use caxplan_model::{Map, Span, Value};
 use saphyr::{Scalar, ScalarStyle, Tag};
 use saphyr_parser::{Event, Parser, Span as Marked};
@@ -87,7 +88,11 @@ impl Yaml {
     pub(super) fn head(&self) -> Span {
         match &self.kind {
             Kind::Map(entries) => entries.first().map_or(self.span, |entry| entry.key.span),
-            Kind::List(items) => items.first().map_or(self.span, Self::head),
+            // Its bracket or first dash.
+            Kind::List(_) => Span {
+                end: self.span.end.min(self.span.start + 1),
+                ..self.span
+            },
             Kind::Scalar { .. } => self.span,
         }
     }
@@ -184,6 +189,8 @@ struct Open {
     anchor: usize,
     node: Yaml,
     key: Option<Spanned<String>>,
+    /// The keys of a mapping so far.
+    keys: BTreeMap<String, Span>,
 }
 
 struct Builder<'r> {
@@ -250,6 +257,7 @@ impl Builder<'_> {
             anchor,
             node: Yaml { span, kind },
             key: None,
+            keys: BTreeMap::new(),
         });
         Some(())
     }
@@ -318,7 +326,10 @@ impl Builder<'_> {
             self.anchors.insert(anchor, (node.clone(), size));
         }
         let Some(Open {
-            node: parent, key, ..
+            node: parent,
+            key,
+            keys,
+            ..
         }) = self.open.last_mut()
         else {
             self.root = Some(node);
@@ -342,15 +353,15 @@ impl Builder<'_> {
                         span: node.span,
                     });
                 }
-                Some(key) => match entries.iter().find(|entry| entry.key.value == key.value) {
-                    None => entries.push(Entry { key, value: node }),
+                Some(key) => match keys.get(&key.value) {
+                    None => {
+                        keys.insert(key.value.clone(), key.span);
+                        entries.push(Entry { key, value: node });
+                    }
                     Some(first) => {
                         let message = format!("the key `{}` stands here a second time", key.value);
                         let error = self.report.error("duplicate-key", key.span, message);
-                        error.others.push(super::request::Label {
-                            span: first.key.span,
-                            text: "first here".to_owned(),
-                        });
+                        error.others.push(Label::first_here(*first));
                     }
                 },
             },
@@ -373,8 +384,10 @@ impl Builder<'_> {
             end: to_u32(at + length),
         };
         let line_start = text[..at].rfind('\n').map_or(0, |at| at + 1);
-        let line = text[line_start..].lines().next().unwrap_or_default();
-        let help = if line.trim_start_matches(' ').starts_with('\t') {
+        let mut lines = text[line_start..].lines();
+        let line = lines.next().unwrap_or_default();
+        let is_tabbed = |line: &str| line.trim_start_matches(' ').starts_with('\t');
+        let help = if is_tabbed(line) || lines.next().is_some_and(is_tabbed) {
             Some("YAML is indented with spaces, not with tabs")
         } else if line.contains(": {{") || line.contains("- {{") {
             Some("a value that begins with `{{` must stand in quotes: \"{{ … }}\"")

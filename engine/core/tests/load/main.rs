@@ -8,6 +8,7 @@
 
 mod actions;
 mod invalid;
+mod schemas;
 mod valid;
 
 use caxplan_core::load::{Diagnostics, LoadRequest, Loaded, ReadError, load};
@@ -22,7 +23,7 @@ fn fixtures() -> PathBuf {
 /// What to load beside a plan.
 #[derive(Default)]
 struct With<'a> {
-    libraries: &'a [&'a str],
+    libraries: Vec<&'a str>,
     inventory: Option<&'a str>,
     params: Map,
 }

@@ -41,7 +41,7 @@ fn action<'g>(graph: &'g Graph, id: &str) -> &'g ActionStep {
 #[test]
 fn the_seed_loads_verbatim() {
     let with = With {
-        libraries: &["lib/cluster.yaml"],
+        libraries: vec!["lib/cluster.yaml"],
         inventory: Some("lib/nodes.yaml"),
         params: Map::new(),
     };
@@ -138,4 +138,117 @@ phases:
             .expect("plain data")
             .contains("hush")
     );
+}
+
+#[test]
+fn every_form_is_lowered() {
+    let mut with = With {
+        libraries: vec!["lib/cluster.yaml"],
+        inventory: Some("lib/nodes.yaml"),
+        params: Map::new(),
+    };
+    with.params.insert("token".to_owned(), json!("hush"));
+    let graph = load_file("valid", "every_form.yaml", &with)
+        .unwrap_or_else(|wrong| panic!("{}", wrong.render(false)))
+        .graph;
+    insta::assert_snapshot!(outline(&graph));
+
+    assert_eq!(graph.header.locks[0].as_str(), "cluster-1.1.0");
+    assert_eq!(graph.vars["dest"], json!("/backup/1.1.0"));
+    let upgrade = action(&graph, "work/cluster.upgrade");
+    assert_eq!(
+        Value::Object(upgrade.call.with.clone()),
+        json!({"retries": 7, "version": "{{ params.version }}", "api": "{{ vars.api }}"}),
+        "an override and the library's arguments are added"
+    );
+    assert_eq!(
+        upgrade.timeout.map(|timeout| timeout.to_string()),
+        Some("2m".to_owned())
+    );
+    assert_eq!(upgrade.retry.attempts, 2, "the plan's default");
+    let health = action(&graph, "work/verify_cluster_health");
+    assert_eq!(
+        health.retry.attempts, 3,
+        "the library's default goes before the plan's"
+    );
+    let drain = action(&graph, "nodes/node-1/drain_traffic");
+    assert_eq!(drain.target.as_deref(), Some("{{ target.name }}"));
+
+    let kind = |id: &str| {
+        &graph
+            .node(graph.find(id).unwrap_or_else(|| panic!("no {id}")))
+            .kind
+    };
+    let NodeKind::Rolling(rolling) = kind("nodes/foreach_node") else {
+        panic!("known items are expanded");
+    };
+    assert_eq!(rolling.batches.len(), 3, "half of three nodes is one");
+    assert_eq!(
+        (rolling.delay.as_deref(), rolling.max_unavailable),
+        (Some("10m"), Some(2))
+    );
+    let NodeKind::Foreach(deferred) = kind("nodes/foreach") else {
+        panic!("what the run finds out is expanded then");
+    };
+    assert_eq!(deferred.when.as_deref(), Some("node.up"));
+    assert_eq!(deferred.body[1].id.as_str(), "inner");
+    let c = graph.node(graph.find("graph/c").expect("there"));
+    assert_eq!(c.needs, [graph.find("graph/b").expect("there")]);
+    let node = graph.node(graph.find("nodes/node-2").expect("there"));
+    assert_eq!(node.bindings["target"]["vars"], json!({"port": 8081}));
+    assert_eq!(node.bindings["target"], node.bindings["node"]);
+}
+
+#[test]
+fn an_inventory_brings_targets_values_and_provision() {
+    let graph = loaded(
+        r#"
+params:
+  size: {type: integer, default: 1}
+vars: {api: plan, region: eu}
+inventory:
+  targets:
+    a: {groups: [web], labels: {zone: 1}}
+    b: {}
+  groups:
+    web: {labels: {zone: 2, role: web}, vars: {port: 80}}
+    all: {targets: [a, b]}
+  vars: {api: inventory}
+  params: {size: 2}
+  provision:
+    - cluster.backup: {dest: "{{ vars.api }}"}
+phases:
+  - name: p
+    steps:
+      - foreach: "{{ targets('role=web') }}"
+        steps: [{shell.run: {argv: ["{{ item.name }}"]}}]
+"#,
+    )
+    .graph;
+    assert_eq!(
+        outline(&graph),
+        "provision sequence\nprovision/cluster.backup action\np sequence\np/foreach rolling\np/a sequence\n\
+         p/a/shell.run action"
+    );
+    assert_eq!(graph.params["size"], json!(2));
+    assert_eq!(
+        Value::Object(graph.vars.clone()),
+        json!({"api": "inventory", "region": "eu"})
+    );
+    let a = &graph.targets[0];
+    assert_eq!(
+        (a.groups.join(","), a.labels["zone"].as_str()),
+        ("all,web".to_owned(), "1")
+    );
+}
+
+#[test]
+fn the_digest_depends_on_what_runs() {
+    let plan = |argument: &str| {
+        loaded(&format!(
+            "phases: [{{name: p, steps: [{{shell.run: {{script: {argument}}}}}]}}]"
+        ))
+    };
+    assert_eq!(plan("a").graph.digest(), plan("a").graph.digest());
+    assert_ne!(plan("a").graph.digest(), plan("b").graph.digest());
 }

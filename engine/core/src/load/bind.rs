@@ -1,9 +1,10 @@
 //! Binds calls to actions and checks their arguments.
 
+use super::call::Call;
 use super::library::Library;
 use super::names::{Names, Use, View};
 use super::report::Report;
-use super::step::{Body, Call};
+use super::step::{Body, form_names};
 use super::suggest::did_you_mean;
 use super::yaml::{Entry, Kind, Yaml, to_map};
 use crate::template::is_template;
@@ -57,7 +58,8 @@ pub(super) fn unbound(call: &Call, actions: &Actions<'_>, library: &Library, rep
         "unbound-name"
     };
     let adapter = name.split('.').next().unwrap_or_default();
-    let help = did_you_mean(name, actions.names().chain(library.names())).unwrap_or_else(|| {
+    let known = actions.names().chain(library.names()).chain(form_names());
+    let help = did_you_mean(name, known).unwrap_or_else(|| {
         if !name.contains('.') {
             return match library.actions.is_empty() {
                 true => {
@@ -234,6 +236,22 @@ fn check_arguments(
             }
             // A template may become anything: its adapter checks it when the step runs.
             _ if at.map_or(has_template, holds_template) => {}
+            ValidationErrorKind::OneOfNotValid { .. } | ValidationErrorKind::AnyOf { .. }
+                if path.is_empty() && !alternatives(spec).is_empty() =>
+            {
+                let message = format!("`{}` needs one of {}", spec.name, alternatives(spec).join(", "));
+                report.error("missing-argument", place, message);
+            }
+            ValidationErrorKind::OneOfMultipleValid { .. }
+                if path.is_empty() && !alternatives(spec).is_empty() =>
+            {
+                let message = format!(
+                    "`{}` takes only one of {}",
+                    spec.name,
+                    alternatives(spec).join(", ")
+                );
+                report.error("wrong-argument", place, message);
+            }
             _ => {
                 let span = at.map_or(place, Yaml::head);
                 let message = match path.as_slice() {
@@ -245,6 +263,27 @@ fn check_arguments(
             }
         }
     }
+}
+
+/// The arguments of which a schema wants one, if it says so by `oneOf` or `anyOf` with `required`.
+fn alternatives(spec: &ActionSpec) -> Vec<String> {
+    let branches = ["oneOf", "anyOf"]
+        .iter()
+        .find_map(|key| spec.arguments.get(key)?.as_array());
+    let Some(branches) = branches else {
+        return Vec::new();
+    };
+    branches
+        .iter()
+        .filter_map(|branch| {
+            let required: Vec<&str> = branch["required"]
+                .as_array()?
+                .iter()
+                .filter_map(Value::as_str)
+                .collect();
+            Some(format!("`{}`", required.join("` with `")))
+        })
+        .collect()
 }
 
 /// What the schema says about an argument.

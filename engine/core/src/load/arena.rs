@@ -1,0 +1,38 @@
+//! Nodes that have been made.
+
+use crate::expand::Ids;
+use caxplan_model::{Node, NodeIndex, NodeKind, StepId};
+
+/// Nodes that have been made: a whole graph, or the body of a loop.
+pub(super) struct Arena {
+    pub(super) nodes: Vec<Node>,
+    ids: Ids,
+}
+
+impl Arena {
+    pub(super) fn new(root: Node) -> Self {
+        let mut ids = Ids::default();
+        ids.give(root.id.as_str());
+        Self {
+            nodes: vec![root],
+            ids,
+        }
+    }
+
+    /// Adds a node whose kind is set later; its id is made unique.
+    pub(super) fn add(&mut self, parent: NodeIndex, id: &str) -> NodeIndex {
+        let id = self.ids.give(id);
+        let index = NodeIndex(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
+        let kind = NodeKind::Sequence { children: Vec::new() };
+        self.nodes.push(Node::new(StepId::new(id), Some(parent), kind));
+        index
+    }
+
+    pub(super) fn id(&self, index: NodeIndex) -> String {
+        self.nodes[index.index()].id.as_str().to_owned()
+    }
+
+    pub(super) fn at(&mut self, index: NodeIndex) -> &mut Node {
+        &mut self.nodes[index.index()]
+    }
+}

@@ -1,0 +1,191 @@
+//! From actions and watches as they are written to those of the graph.
+
+use super::bind;
+use super::call::Call;
+use super::lower::{Lowering, Place};
+use super::names::{Use, View};
+use super::step::{Options, Step, WatchSpec};
+use super::yaml::Spanned;
+use caxplan_model::{ActionCall, ActionSpec, ActionStep, Effect, Probe, Undo, UndoSupport, Watch};
+
+impl Lowering<'_, '_> {
+    pub(super) fn action(
+        &mut self,
+        call: &Call,
+        options: &Options,
+        name: Option<&str>,
+        place: &Place,
+    ) -> Option<ActionStep> {
+        let spec = self.actions.get(&call.action.value)?;
+        let mut view = place.view.clone();
+        if let Some(target) = &options.target {
+            self.names
+                .check_text(&target.value, target.span, Use::Run, &view, self.report);
+            view.target = true;
+        }
+        let bound = self.call(call, &view)?;
+        // What is said about the step's end sees its own result.
+        let mark = self.names.ended.mark();
+        if let Some(name) = name {
+            self.names.ended.push(name.to_owned());
+        }
+        for check in &options.expect {
+            self.names.check_condition(check, Use::Output, &view, self.report);
+        }
+        let probe = options.probe.as_ref().and_then(|probe| self.probe(probe, &view));
+        let undo = self.undo(options, spec, &view);
+        self.names.ended.back_to(mark);
+        let library = place.library.and_then(|at| self.library.defaults.get(at));
+        let retry = options
+            .retry
+            .clone()
+            .or_else(|| library.and_then(|defaults| defaults.retry.clone()))
+            .or_else(|| self.defaults.retry.clone());
+        let timeout = options
+            .timeout
+            .or_else(|| library.and_then(|defaults| defaults.timeout))
+            .or(self.defaults.timeout)
+            .or(spec.default_timeout);
+        Some(ActionStep {
+            call: bound,
+            target: self.target(options, place),
+            retry: retry.unwrap_or_default(),
+            timeout,
+            expect: options.expect.iter().map(|check| check.value.clone()).collect(),
+            probe,
+            undo,
+            idempotent: spec.idempotent,
+            read_only: spec.effect == Effect::ReadOnly,
+            probes: spec.probes,
+            records_before: spec.records_before,
+            availability: spec.availability,
+        })
+    }
+
+    fn target(&self, options: &Options, place: &Place) -> Option<String> {
+        match &options.target {
+            Some(target) => Some(target.value.clone()),
+            None => place.acts_on_target.then(|| "{{ target.name }}".to_owned()),
+        }
+    }
+
+    /// Follows and checks a call.
+    fn call(&mut self, call: &Call, view: &View) -> Option<ActionCall> {
+        let call = bind::resolve(call, &self.actions, self.library, self.report)?;
+        bind::bind(
+            &call,
+            &self.arguments,
+            view,
+            &mut self.actions,
+            &mut self.names,
+            self.report,
+        )
+    }
+
+    /// A call of an action that only reads.
+    fn reading_call(&mut self, call: &Call, what: &str, view: &View) -> Option<ActionCall> {
+        let bound = self.call(call, view)?;
+        if self
+            .actions
+            .get(&bound.action)
+            .is_some_and(|spec| spec.effect != Effect::ReadOnly)
+        {
+            let message = format!(
+                "{what} must only read, and `{}` may change something",
+                bound.action
+            );
+            self.report.error("not-read-only", call.action.span, message);
+        }
+        Some(bound)
+    }
+
+    fn probe(&mut self, probe: &Call, view: &View) -> Option<Probe> {
+        if let Some(done) = &probe.done_when {
+            self.names.check_condition(done, Use::Output, view, self.report);
+        }
+        Some(Probe {
+            call: self.reading_call(probe, "a probe", view)?,
+            done_when: probe.done_when.as_ref().map(|done| done.value.clone()),
+        })
+    }
+
+    fn undo(&mut self, options: &Options, spec: &ActionSpec, view: &View) -> Undo {
+        match &options.rollback {
+            Some(calls) if calls.is_empty() => Undo::NotNeeded,
+            Some(calls) => Undo::Calls(calls.iter().filter_map(|call| self.call(call, view)).collect()),
+            None => match spec.undo {
+                UndoSupport::NotNeeded => Undo::NotNeeded,
+                UndoSupport::Native => Undo::Native,
+                UndoSupport::Impossible if spec.effect == Effect::ReadOnly => Undo::NotNeeded,
+                UndoSupport::Impossible => Undo::Impossible,
+            },
+        }
+    }
+
+    pub(super) fn watch(
+        &mut self,
+        watch: &WatchSpec,
+        options: &Options,
+        place: &Place,
+        step: &Step,
+    ) -> Option<Watch> {
+        let library = place.library.and_then(|at| self.library.defaults.get(at));
+        let observe = watch
+            .observe
+            .clone()
+            .or_else(|| library.and_then(|defaults| defaults.observe.clone()))
+            .or_else(|| self.defaults.observe.clone())
+            .or_else(|| {
+                self.library
+                    .defaults
+                    .iter()
+                    .rev()
+                    .find_map(|defaults| defaults.observe.clone())
+            });
+        if watch.checks.is_empty() {
+            self.report
+                .error("missing-key", watch.duration.span, "a watch needs `checks`");
+        }
+        for check in &watch.checks {
+            self.names
+                .check_condition(check, Use::Observation, &place.view, self.report);
+        }
+        if let Some(target) = &options.target {
+            self.names
+                .check_text(&target.value, target.span, Use::Run, &place.view, self.report);
+        }
+        let duration = self.duration(&watch.duration, place);
+        let every = match &watch.every {
+            Some(every) => self.duration(every, place),
+            None => "30s".to_owned(),
+        };
+        let Some(observe) = observe else {
+            self.report
+                .error(
+                    "missing-key",
+                    step.span,
+                    "a watch needs `observe`: what its checks look at",
+                )
+                .help = Some(
+                "write `observe: {adapter.action: {…}}` in the watch, or once for all watches in `defaults`"
+                    .to_owned(),
+            );
+            return None;
+        };
+        Some(Watch {
+            duration,
+            every,
+            observe: self.reading_call(&observe, "what a watch observes", &place.view)?,
+            target: self.target(options, place),
+            checks: watch.checks.iter().map(|check| check.value.clone()).collect(),
+            max_breaches: watch.max_breaches,
+        })
+    }
+
+    /// A duration that the run may evaluate.
+    pub(super) fn duration(&mut self, text: &Spanned<String>, place: &Place) -> String {
+        self.names
+            .check_text(&text.value, text.span, Use::Run, &place.view, self.report);
+        self.settler.duration(text, self.report)
+    }
+}
