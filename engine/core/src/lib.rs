@@ -9,5 +9,6 @@ pub mod account;
 pub mod condition;
 pub mod expand;
 pub mod load;
+pub mod preview;
 pub mod schedule;
 pub mod template;

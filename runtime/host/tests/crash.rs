@@ -1,5 +1,8 @@
 //! A host that is killed while it works: all that it reported as handled is there, and nothing is there by halves.
-#![allow(clippy::print_stdout, reason = "the process to be killed reports through its output")]
+#![allow(
+    clippy::print_stdout,
+    reason = "the process to be killed reports through its output"
+)]
 
 mod support;
 

@@ -386,6 +386,7 @@ impl State {
         }
         self.shapes.grow(&self.graph, node);
         self.group_mut(node).expanded = true;
+        self.nodes[node.index()].order = self.run.records;
         self.begin(node);
         Ok(())
     }

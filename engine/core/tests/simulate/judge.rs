@@ -157,7 +157,8 @@ impl Judge {
             Record::Expanded { node, items, .. } => {
                 caxplan_core::expand::instantiate(&mut self.graph, *node, items)?;
                 self.facts.resize(self.graph.nodes.len(), Fact::default());
-                self.facts[node.index()].begun = true;
+                let fact = &mut self.facts[node.index()];
+                (fact.begun, fact.order) = (true, order);
             }
             Record::TimerSet { node, .. } => {
                 self.check_path(*node)?;

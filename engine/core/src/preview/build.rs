@@ -1,0 +1,334 @@
+//! From graph and forecasts to the preview.
+
+use super::availability::most_down;
+use super::{AT_RUN_TIME, Change, ChangeCount, Entry, Forecasted, Preview};
+use crate::schedule::MAX_PARALLEL;
+use crate::template::{Scope, is_template, resolve};
+use caxplan_model::{ActionStep, Graph, Items, Map, Node, NodeIndex, NodeKind, Undo, Value};
+use std::collections::BTreeMap;
+
+/// The preview of a graph. Steps without a forecast are shown as unknown, unless they only read.
+pub fn build(graph: &Graph, forecasts: &BTreeMap<NodeIndex, Forecasted>) -> Preview {
+    let target = |node: NodeIndex| target(graph, node);
+    let mut preview = Preview {
+        plan: graph.header.name.clone(),
+        description: graph.header.description.clone(),
+        digest: graph.digest(),
+        locks: graph.header.locks.clone(),
+        on_failure: graph.header.on_failure,
+        max_parallel: match graph.header.max_parallel {
+            0 => MAX_PARALLEL,
+            max => max,
+        },
+        changes: ChangeCount::default(),
+        down: most_down(graph, &target),
+        cannot_undo: Vec::new(),
+        in_doubt: Vec::new(),
+        times: Vec::new(),
+        questions: Vec::new(),
+        entries: Vec::new(),
+    };
+    let mut open: Vec<(NodeIndex, u32)> = children(graph, NodeIndex::ROOT)
+        .rev()
+        .map(|child| (child, 0))
+        .collect();
+    while let Some((at, depth)) = open.pop() {
+        let entry = entry(graph, at, depth, forecasts.get(&at));
+        note(&mut preview, graph.node(at), &entry);
+        preview.entries.push(entry);
+        open.extend(children(graph, at).rev().map(|child| (child, depth + 1)));
+    }
+    fold_alike(graph, &mut preview.entries);
+    preview
+}
+
+/// Puts a step into the lists that it belongs to.
+fn note(preview: &mut Preview, node: &Node, entry: &Entry) {
+    match entry.change {
+        Some(Change::Would) => preview.changes.would += 1,
+        Some(Change::WouldNot) => preview.changes.would_not += 1,
+        Some(Change::Unknown) => preview.changes.unknown += 1,
+        Some(Change::Never) => preview.changes.never += 1,
+        None => {}
+    }
+    if entry.can_undo == Some(false) {
+        preview.cannot_undo.push(entry.id.clone());
+    }
+    match &node.kind {
+        NodeKind::Action(action) if would_be_in_doubt(action) => preview.in_doubt.push(entry.id.clone()),
+        NodeKind::Wait { .. } | NodeKind::Watch(_) => {
+            preview.times.push((entry.id.clone(), entry.summary.clone()));
+        }
+        NodeKind::Rolling(rolling) if rolling.batches.len() > 1 && rolling.delay.is_some() => {
+            preview.times.push((entry.id.clone(), entry.summary.clone()));
+        }
+        NodeKind::Foreach(foreach) if foreach.delay.is_some() => {
+            preview.times.push((entry.id.clone(), entry.summary.clone()));
+        }
+        NodeKind::Approve { .. } | NodeKind::Checklist(_) => {
+            preview.questions.push((entry.id.clone(), entry.summary.clone()));
+        }
+        NodeKind::Sequence { .. }
+        | NodeKind::Parallel { .. }
+        | NodeKind::Dag { .. }
+        | NodeKind::Rolling(_)
+        | NodeKind::Foreach(_)
+        | NodeKind::Block { .. }
+        | NodeKind::Action(_) => {}
+    }
+}
+
+fn would_be_in_doubt(action: &ActionStep) -> bool {
+    !action.read_only && !action.idempotent && !action.probes && action.probe.is_none()
+}
+
+fn entry(graph: &Graph, at: NodeIndex, depth: u32, forecast: Option<&Forecasted>) -> Entry {
+    let node = graph.node(at);
+    let mut entry = Entry {
+        node: at,
+        parent: node.parent,
+        depth,
+        id: node.id.clone(),
+        name: node.name.clone(),
+        what: String::new(),
+        group: false,
+        holds_others: children(graph, at).next().is_some(),
+        target: target(graph, at),
+        arguments: Map::new(),
+        change: None,
+        summary: String::new(),
+        when: node.when.clone(),
+        needs: node
+            .needs
+            .iter()
+            .map(|need| graph.node(*need).id.clone())
+            .collect(),
+        on_failure: node.on_failure,
+        checkpoint: node.checkpoint.clone(),
+        attempts: 1,
+        can_undo: None,
+        like: None,
+    };
+    let length = |text: &str| known(graph, at, text);
+    let pause = |delay: &Option<String>| match delay {
+        Some(delay) => format!("{} between batches", length(delay)),
+        None => String::new(),
+    };
+    match &node.kind {
+        NodeKind::Sequence { .. } => entry.what = "one after the other".to_owned(),
+        NodeKind::Parallel { max: 0, .. } => entry.what = "all at once".to_owned(),
+        NodeKind::Parallel { max, .. } => entry.what = format!("{max} at once"),
+        NodeKind::Dag { .. } => entry.what = "as their needs are met".to_owned(),
+        NodeKind::Rolling(rolling) => {
+            let size = rolling.batches.iter().map(Vec::len).max().unwrap_or(0);
+            entry.what = format!("{} batches of {size}", rolling.batches.len());
+            entry.summary = pause(&rolling.delay);
+        }
+        NodeKind::Foreach(foreach) => {
+            entry.what = match &foreach.items {
+                Items::Known(items) => format!("for each of {} items", items.len()),
+                Items::Template(list) => format!("for each of {list} ({AT_RUN_TIME})"),
+            };
+            let steps = foreach
+                .body
+                .iter()
+                .filter(|node| matches!(node.kind, NodeKind::Action(_)));
+            let names: Vec<&str> = steps.map(|node| node.name.as_str()).collect();
+            let parts = [
+                format!("batches of {}", foreach.batch_size),
+                pause(&foreach.delay),
+                names.join(", "),
+            ];
+            let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+            entry.summary = parts.join("; ");
+        }
+        NodeKind::Block { rescue, always, .. } => {
+            entry.what = match (rescue, always) {
+                (None, None) => "block",
+                (Some(_), None) => "block with rescue",
+                (None, Some(_)) => "block with always",
+                (Some(_), Some(_)) => "block with rescue and always",
+            }
+            .to_owned();
+        }
+        NodeKind::Action(action) => describe(&mut entry, action, forecast),
+        NodeKind::Wait { duration } => {
+            entry.what = "wait".to_owned();
+            entry.summary = length(duration);
+        }
+        NodeKind::Watch(watch) => {
+            entry.what = format!("watch with {}", watch.observe.action);
+            entry.summary = format!(
+                "for {}, every {}: {}; fails after more than {} breaches",
+                length(&watch.duration),
+                length(&watch.every),
+                watch.checks.join(", "),
+                watch.max_breaches
+            );
+        }
+        NodeKind::Approve { question } => {
+            entry.what = "approval".to_owned();
+            entry.summary.clone_from(question);
+        }
+        NodeKind::Checklist(list) => {
+            entry.what = "checklist".to_owned();
+            entry.summary = list.items.join("; ");
+        }
+    }
+    entry.group = entry.holds_others || matches!(node.kind, NodeKind::Foreach(_));
+    entry
+}
+
+fn describe(entry: &mut Entry, action: &ActionStep, forecast: Option<&Forecasted>) {
+    entry.what.clone_from(&action.call.action);
+    entry.attempts = action.retry.attempts;
+    let arguments = forecast.map_or(&action.call.with, |forecast| &forecast.arguments);
+    entry.arguments = arguments.clone();
+    for (_, value) in &mut entry.arguments {
+        hide_templates(value);
+    }
+    let change = forecast.map_or(Change::Unknown, |forecast| forecast.change);
+    entry.change = Some(if action.read_only { Change::Never } else { change });
+    if let Some(forecast) = forecast {
+        entry.summary.clone_from(&forecast.summary);
+    }
+    entry.can_undo = match (&action.undo, action.read_only) {
+        (_, true) | (Undo::NotNeeded, false) => None,
+        (Undo::Native | Undo::Calls(_), false) => Some(true),
+        (Undo::Impossible, false) => Some(false),
+    };
+}
+
+/// What is still a template is not known yet.
+fn hide_templates(value: &mut Value) {
+    let mut open = vec![value];
+    while let Some(value) = open.pop() {
+        match value {
+            Value::String(text) if is_template(text) => *text = format!("‹{AT_RUN_TIME}›"),
+            Value::Array(items) => open.extend(items),
+            Value::Object(map) => open.extend(map.iter_mut().map(|(_, value)| value)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+}
+
+/// Marks elements of a loop that do the same as an earlier one, but for their names.
+fn fold_alike(graph: &Graph, entries: &mut [Entry]) {
+    let mut first_of: BTreeMap<(Option<NodeIndex>, String), NodeIndex> = BTreeMap::new();
+    let mut at = 0;
+    while at < entries.len() {
+        let looped = entries[at]
+            .parent
+            .is_some_and(|parent| matches!(graph.node(parent).kind, NodeKind::Rolling(_)));
+        if looped {
+            let depth = entries[at].depth;
+            let inside = entries[at + 1..]
+                .iter()
+                .take_while(|entry| entry.depth > depth)
+                .count();
+            let key = (entries[at].parent, likeness(&entries[at..=at + inside]));
+            let node = entries[at].node;
+            match first_of.get(&key) {
+                Some(first) => entries[at].like = Some(*first),
+                None => {
+                    first_of.insert(key, node);
+                }
+            }
+        }
+        at += 1;
+    }
+}
+
+/// What an element does, without its name.
+fn likeness(entries: &[Entry]) -> String {
+    let own = entries[0].name.clone();
+    let mut text = String::new();
+    for entry in entries {
+        let arguments = serde_json::to_string(&entry.arguments).unwrap_or_default();
+        let skip_name = if entry.depth == entries[0].depth {
+            ""
+        } else {
+            entry.name.as_str()
+        };
+        let parts = [skip_name, &entry.what, &entry.summary, &arguments];
+        text.push_str(&parts.join("\u{1f}"));
+        text.push_str(&format!("\u{1f}{:?}\u{1e}", entry.change));
+    }
+    if own.is_empty() {
+        text
+    } else {
+        text.replace(&own, "\u{1d}")
+    }
+}
+
+/// The children of a node in the order of the plan.
+pub(super) fn children(graph: &Graph, at: NodeIndex) -> impl DoubleEndedIterator<Item = NodeIndex> + use<> {
+    let children: Vec<NodeIndex> = match &graph.node(at).kind {
+        NodeKind::Sequence { children }
+        | NodeKind::Parallel { children, .. }
+        | NodeKind::Dag { children, .. } => children.clone(),
+        NodeKind::Rolling(rolling) => rolling.batches.iter().flatten().copied().collect(),
+        NodeKind::Block { body, rescue, always } => {
+            std::iter::once(*body).chain(*rescue).chain(*always).collect()
+        }
+        NodeKind::Foreach(_)
+        | NodeKind::Action(_)
+        | NodeKind::Wait { .. }
+        | NodeKind::Watch(_)
+        | NodeKind::Approve { .. }
+        | NodeKind::Checklist(_) => Vec::new(),
+    };
+    children.into_iter()
+}
+
+/// The name of the target of a step, as far as it is known before the run.
+fn target(graph: &Graph, at: NodeIndex) -> Option<String> {
+    let text = match &graph.node(at).kind {
+        NodeKind::Action(action) => action.target.as_ref(),
+        NodeKind::Watch(watch) => watch.target.as_ref(),
+        _ => return None,
+    };
+    let value = match text {
+        Some(text) => resolve_early(graph, at, text)?,
+        None => scope(graph, at).remove("target")?,
+    };
+    match value {
+        Value::String(name) => Some(name),
+        Value::Object(target) => target.get("name").and_then(Value::as_str).map(str::to_owned),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => None,
+    }
+}
+
+/// A text as it will read, if that is known before the run.
+fn known(graph: &Graph, at: NodeIndex, text: &str) -> String {
+    match resolve_early(graph, at, text) {
+        Some(Value::String(text)) => text,
+        Some(value) => value.to_string(),
+        None => AT_RUN_TIME.to_owned(),
+    }
+}
+
+fn resolve_early(graph: &Graph, at: NodeIndex, text: &str) -> Option<Value> {
+    if !is_template(text) {
+        return Some(Value::from(text));
+    }
+    let root = Value::Object(scope(graph, at));
+    resolve(text, &Scope { root }).ok()
+}
+
+/// What templates see before the run: no steps, no secrets.
+fn scope(graph: &Graph, at: NodeIndex) -> Map {
+    let mut root = Map::new();
+    let mut current = Some(at);
+    while let Some(at) = current {
+        for (name, value) in &graph.node(at).bindings {
+            if !root.contains_key(name) {
+                root.insert(name.clone(), value.clone());
+            }
+        }
+        current = graph.node(at).parent;
+    }
+    root.insert("params".to_owned(), Value::Object(graph.params.clone()));
+    root.insert("vars".to_owned(), Value::Object(graph.vars.clone()));
+    root
+}

@@ -1,0 +1,139 @@
+//! What a plan would do, before it does anything: made from the graph and from what adapters forecast.
+//!
+//! Nothing is claimed that is not known: a value that a step of the run itself will yield is shown as such, and a
+//! change that no adapter could foresee is *unknown*, never *none*.
+
+mod availability;
+mod build;
+mod diagram;
+mod markdown;
+mod tree;
+
+pub use availability::Down;
+pub use build::build;
+
+use caxplan_model::{CheckpointName, Digest, LockName, Map, NodeIndex, OnFailure, StepId};
+use serde::Serialize;
+
+/// What stands for a value that only the run will know.
+pub const AT_RUN_TIME: &str = "known at run time";
+
+/// What is known of one step before the run: filled by whoever can ask the adapters.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Forecasted {
+    /// The arguments, as far as they could be resolved; what could not be is still a template.
+    pub arguments: Map,
+    /// Whether something would change.
+    pub change: Change,
+    /// One line for a person.
+    pub summary: String,
+}
+
+/// Whether a step would change something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// It would.
+    Would,
+    /// The target is as wanted.
+    WouldNot,
+    /// It cannot be told before the run.
+    Unknown,
+    /// The step only reads.
+    Never,
+}
+
+/// What a plan would do.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Preview {
+    /// The plan's name.
+    pub plan: String,
+    /// Its description.
+    pub description: String,
+    /// The digest of the graph: a run of the same digest does what is shown here.
+    pub digest: Digest,
+    /// Locks that the run would hold.
+    pub locks: Vec<LockName>,
+    /// What happens on a failure if nothing nearer says otherwise.
+    pub on_failure: OnFailure,
+    /// How many steps run at once.
+    pub max_parallel: u32,
+    /// How many steps would change something, would not, or cannot tell.
+    pub changes: ChangeCount,
+    /// The most targets that are down at once.
+    pub down: Down,
+    /// Steps that a rollback would leave as they are.
+    pub cannot_undo: Vec<StepId>,
+    /// Steps of which nobody could tell, after a crash in their middle, whether they acted.
+    pub in_doubt: Vec<StepId>,
+    /// What takes time by itself: waits, watches and pauses between batches, with their lengths.
+    pub times: Vec<(StepId, String)>,
+    /// Where the run would wait for a person, with the question.
+    pub questions: Vec<(StepId, String)>,
+    /// All groups and steps below the root, in the order of the plan; a parent stands before its children.
+    pub entries: Vec<Entry>,
+}
+
+/// How many steps would change something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ChangeCount {
+    /// Would.
+    pub would: u32,
+    /// Would not: the target is as wanted.
+    pub would_not: u32,
+    /// Cannot be told before the run.
+    pub unknown: u32,
+    /// Only read.
+    pub never: u32,
+}
+
+/// One group or step.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Entry {
+    /// Its place in the graph.
+    pub node: NodeIndex,
+    /// Its parent's place in the graph.
+    pub parent: Option<NodeIndex>,
+    /// How deep it stands below the root: phases have 0.
+    pub depth: u32,
+    /// Its id.
+    pub id: StepId,
+    /// Its name.
+    pub name: String,
+    /// What it is, in a word or two: `sequence`, `parallel`, `batches of 1`, an action's name.
+    pub what: String,
+    /// Whether it is a group.
+    pub group: bool,
+    /// Whether entries of their own stand below it: not so for a loop whose list only the run will know.
+    pub holds_others: bool,
+    /// The target, if it has one that is known.
+    pub target: Option<String>,
+    /// The arguments of an action; a value that depends on the run reads [`AT_RUN_TIME`].
+    pub arguments: Map,
+    /// Whether it would change something; `None` for groups and for what runs no action.
+    pub change: Option<Change>,
+    /// The forecast's line, a question, a length: what there is to say.
+    pub summary: String,
+    /// The condition on which it runs.
+    pub when: Option<String>,
+    /// Ids of siblings that must have ended well before.
+    pub needs: Vec<StepId>,
+    /// What happens if it fails, if it says so itself.
+    pub on_failure: Option<OnFailure>,
+    /// The checkpoint that it reaches.
+    pub checkpoint: Option<CheckpointName>,
+    /// How often it is tried in all.
+    pub attempts: u32,
+    /// Whether a rollback can undo it; `None` if there is nothing to undo.
+    pub can_undo: Option<bool>,
+    /// The place of the sibling that it is like, but for the name of its target: renderings fold it.
+    pub like: Option<NodeIndex>,
+}
+
+impl Preview {
+    /// All of it as JSON.
+    pub fn to_json(&self) -> String {
+        // Maps with text keys, numbers and texts: they always serialize.
+        serde_json::to_string_pretty(self).expect("a preview is plain data")
+    }
+}

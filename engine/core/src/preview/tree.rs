@@ -1,0 +1,227 @@
+//! The preview on a terminal.
+
+use super::{Change, Entry, Preview};
+use caxplan_model::{Map, NodeIndex, OnFailure, Value};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// The longest argument that is shown, in characters.
+const ARGUMENT_MAX: usize = 60;
+
+/// One line of a rendering: an entry, and the names of the siblings that are folded into it.
+pub(super) struct Line<'a> {
+    pub(super) entry: &'a Entry,
+    pub(super) folded: Vec<&'a str>,
+}
+
+impl Preview {
+    /// For a terminal: what a reviewer reads before saying yes.
+    pub fn to_tree(&self, color: bool) -> String {
+        let paint = |code: &str, text: &str| {
+            if color && !text.is_empty() {
+                format!("\u{1b}[{code}m{text}\u{1b}[0m")
+            } else {
+                text.to_owned()
+            }
+        };
+        let mut out = String::new();
+        let _ = writeln!(
+            out,
+            "{}  {}",
+            paint("1", &self.plan),
+            paint("2", &self.digest.short())
+        );
+        if !self.description.is_empty() {
+            let _ = writeln!(out, "{}", self.description.trim());
+        }
+        let lines = self.lines();
+        for (at, line) in lines.iter().enumerate() {
+            let entry = line.entry;
+            let sign = paint(color_of(entry.change), sign(entry));
+            let name = if entry.group {
+                paint("1", &entry.name)
+            } else {
+                entry.name.clone()
+            };
+            let _ = write!(out, "{}{sign} {name}", paint("2", &branches(&lines, at)));
+            if let Some(target) = &entry.target {
+                let _ = write!(out, " {}", paint("36", &format!("@{target}")));
+            }
+            let _ = write!(out, "  {}", paint("2", &entry.what));
+            let arguments = arguments(&entry.arguments);
+            if !arguments.is_empty() {
+                let _ = write!(out, " {}", paint("2", &arguments));
+            }
+            if !entry.summary.is_empty() {
+                let _ = write!(out, "  {}", entry.summary);
+            }
+            for remark in remarks(entry) {
+                let _ = write!(out, "  {}", paint("33", &format!("[{remark}]")));
+            }
+            if !line.folded.is_empty() {
+                let _ = write!(
+                    out,
+                    "  {}",
+                    paint("2", &format!("(same for {})", line.folded.join(", ")))
+                );
+            }
+            out.push('\n');
+        }
+        out.push('\n');
+        for (label, value) in self.facts() {
+            let _ = writeln!(out, "{}  {value}", paint("1", &format!("{label:<25}")));
+        }
+        out
+    }
+
+    /// What is to be known of the plan as a whole: a label and a value each.
+    pub(super) fn facts(&self) -> Vec<(&'static str, String)> {
+        let changes = self.changes;
+        let mut facts = vec![(
+            "Changes",
+            format!(
+                "{} would change something, {} would not, {} cannot be told before the run, {} only read",
+                changes.would, changes.would_not, changes.unknown, changes.never
+            ),
+        )];
+        let mut list = |label: &'static str, items: Vec<String>| {
+            if !items.is_empty() {
+                facts.push((label, items.join(", ")));
+            }
+        };
+        list("Targets down at once", vec![self.down.to_string()]);
+        list(
+            "Cannot be rolled back",
+            self.cannot_undo.iter().map(ToString::to_string).collect(),
+        );
+        list(
+            "In doubt after a crash",
+            self.in_doubt.iter().map(ToString::to_string).collect(),
+        );
+        let with = |items: &[(caxplan_model::StepId, String)]| {
+            let item = |(step, text): &(caxplan_model::StepId, String)| format!("{step} ({text})");
+            items.iter().map(item).collect::<Vec<_>>()
+        };
+        list("Takes its time", with(&self.times));
+        list("Waits for a person", with(&self.questions));
+        list("Locks", self.locks.iter().map(ToString::to_string).collect());
+        list("On failure", vec![policy(self.on_failure).to_owned()]);
+        facts
+    }
+
+    /// The entries that are shown: elements of a loop that are like an earlier one are folded into it.
+    pub(super) fn lines(&self) -> Vec<Line<'_>> {
+        let mut folded: BTreeMap<NodeIndex, Vec<&str>> = BTreeMap::new();
+        for entry in &self.entries {
+            if let Some(first) = entry.like {
+                folded.entry(first).or_default().push(&entry.name);
+            }
+        }
+        let mut lines = Vec::new();
+        let mut hidden_below: Option<u32> = None;
+        for entry in &self.entries {
+            if hidden_below.is_some_and(|depth| entry.depth > depth) {
+                continue;
+            }
+            hidden_below = entry.like.map(|_| entry.depth);
+            if entry.like.is_none() {
+                let folded = folded.remove(&entry.node).unwrap_or_default();
+                lines.push(Line { entry, folded });
+            }
+        }
+        lines
+    }
+}
+
+/// The branches of the tree in front of a line.
+fn branches(lines: &[Line<'_>], at: usize) -> String {
+    let depth = lines[at].entry.depth;
+    let mut text = String::new();
+    for level in 1..=depth {
+        // Whether another line at this level follows before one above it.
+        let rest = lines[at + 1..].iter().map(|line| line.entry.depth);
+        let goes_on = rest
+            .take_while(|other| *other >= level)
+            .any(|other| other == level);
+        text.push_str(match (level == depth, goes_on) {
+            (true, true) => "├─ ",
+            (true, false) => "└─ ",
+            (false, true) => "│  ",
+            (false, false) => "   ",
+        });
+    }
+    text
+}
+
+/// One sign per kind of change, so that the tree can be read without colour.
+pub(super) fn sign(entry: &Entry) -> &'static str {
+    match entry.change {
+        Some(Change::Would) => "~",
+        Some(Change::WouldNot) => "=",
+        Some(Change::Unknown) => "?",
+        Some(Change::Never) => "·",
+        None if entry.group => "▪",
+        None => "⏸",
+    }
+}
+
+fn color_of(change: Option<Change>) -> &'static str {
+    match change {
+        Some(Change::Would) => "33",
+        Some(Change::WouldNot) => "32",
+        Some(Change::Unknown) => "35",
+        Some(Change::Never) | None => "2",
+    }
+}
+
+/// What a reviewer must not miss of a step.
+pub(super) fn remarks(entry: &Entry) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if let Some(when) = &entry.when {
+        remarks.push(format!("when {when}"));
+    }
+    if !entry.needs.is_empty() {
+        let needs: Vec<&str> = entry
+            .needs
+            .iter()
+            .map(|need| need.as_str().rsplit('/').next().unwrap_or_default())
+            .collect();
+        remarks.push(format!("after {}", needs.join(", ")));
+    }
+    if entry.can_undo == Some(false) {
+        remarks.push("cannot be rolled back".to_owned());
+    }
+    if let Some(on_failure) = entry.on_failure {
+        remarks.push(format!("on failure: {}", policy(on_failure)));
+    }
+    if let Some(checkpoint) = &entry.checkpoint {
+        remarks.push(format!("checkpoint {checkpoint}"));
+    }
+    remarks
+}
+
+pub(super) fn policy(on_failure: OnFailure) -> &'static str {
+    match on_failure {
+        OnFailure::Stop => "stop, can be resumed",
+        OnFailure::Rollback => "roll back",
+        OnFailure::Continue => "go on",
+        OnFailure::Pause => "pause for a person",
+    }
+}
+
+/// Arguments in one line: `version=1.1.0 timeout=5m`.
+pub(super) fn arguments(arguments: &Map) -> String {
+    let one = |(name, value): (&String, &Value)| {
+        let text = match value {
+            Value::String(text) => text.split_whitespace().collect::<Vec<_>>().join(" "),
+            value => value.to_string(),
+        };
+        if text.chars().count() > ARGUMENT_MAX {
+            let start: String = text.chars().take(ARGUMENT_MAX).collect();
+            format!("{name}={start}…")
+        } else {
+            format!("{name}={text}")
+        }
+    };
+    arguments.iter().map(one).collect::<Vec<_>>().join(" ")
+}
