@@ -22,8 +22,8 @@ pub enum HostError {
         /// As many.
         limit: u32,
     },
-    /// The agent asks for more than the host's configuration allows.
-    #[error("agent {agent}: `{name}` is {asked}, and this node allows 1 to {allowed}")]
+    /// The agent asks for more than the host's configuration allows, or its module for more than the agent's limits do.
+    #[error("agent {agent}: the {name} is {asked}, and 1 to {allowed} are allowed")]
     Limit {
         /// Which agent.
         agent: AgentName,

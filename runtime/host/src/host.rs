@@ -70,11 +70,15 @@ impl Host {
     pub async fn validate(&self, bytes: Vec<u8>) -> Result<ModuleInfo, HostError> {
         let (digest, size) = (ModuleDigest::of(&bytes), bytes.len() as u64);
         let context = self.shared.context.clone();
+        let trial_limits = Limits {
+            memory_bytes: self.shared.config.limits_max.memory_bytes,
+            ..Limits::default()
+        };
         let trial = async move {
             let prepared = context.engine.compile(bytes).await?;
             let identity = Arc::new(Identity {
                 agent: AgentName::from("trial"),
-                limits: Limits::default(),
+                limits: trial_limits,
             });
             let started = Instance::start(&prepared, identity, &mut State::default()).await;
             started.map_err(|failure| InvalidModule {
@@ -114,6 +118,14 @@ impl Host {
         }
         let context = self.shared.context.clone();
         let prepared = context.engine.prepare(&context.store, &spec.module).await?;
+        if prepared.memory_bytes_min > spec.limits.memory_bytes {
+            return Err(HostError::Limit {
+                agent: spec.name.clone(),
+                name: "memory that the module begins with",
+                asked: prepared.memory_bytes_min,
+                allowed: spec.limits.memory_bytes,
+            });
+        }
         context.store.begin_epoch(&spec.name, epoch).await?;
         let agent = self
             .shared
@@ -212,10 +224,10 @@ impl Host {
     fn check_limits(&self, spec: &AgentSpec) -> Result<(), HostError> {
         let (asked, allowed) = (&spec.limits, &self.shared.config.limits_max);
         let limits = [
-            ("memory_bytes", asked.memory_bytes, allowed.memory_bytes),
-            ("message_time_ms", asked.message_time_ms, allowed.message_time_ms),
-            ("mailbox", asked.mailbox.into(), allowed.mailbox.into()),
-            ("state_bytes", asked.state_bytes, allowed.state_bytes),
+            ("memory limit in bytes", asked.memory_bytes, allowed.memory_bytes),
+            ("time limit in ms", asked.message_time_ms, allowed.message_time_ms),
+            ("mailbox size", asked.mailbox.into(), allowed.mailbox.into()),
+            ("state limit in bytes", asked.state_bytes, allowed.state_bytes),
         ];
         for (name, asked, allowed) in limits {
             if asked == 0 || asked > allowed {

@@ -3,7 +3,7 @@
 mod support;
 
 use caxton_host::{AgentStatus, HostError};
-use caxton_model::{AgentName, Delivery, Epoch, MessageOutcome, RestartPolicy};
+use caxton_model::{AgentName, Delivery, Epoch, Limits, MessageOutcome, ModuleDigest, RestartPolicy};
 use serde_json::json;
 use support::{Bench, COUNTER, EFFECTS, agent, message};
 
@@ -353,11 +353,16 @@ async fn a_host_that_dies_while_handling_keeps_nothing_of_it() {
         biased;
         outcomes = bench.host.deliver(vec![message("a", "agent")]) => panic!("{outcomes:?}"),
         () = async {
-            while bench.host.agents().remove(0).mailbox_len > 0 {
+            while bench.host.agents().remove(0).memory_bytes == 0 {
                 tokio::task::yield_now().await;
             }
         } => {}
     }
+    assert_eq!(
+        bench.host.agents().remove(0).mailbox_len,
+        1,
+        "it is being handled"
+    );
     let Bench { store, host, dir, .. } = bench;
     drop(host);
     store.close().await;
@@ -400,6 +405,41 @@ async fn at_most_once_messages_go_out_at_once() {
         .expect("a read")
         .expect("an epoch");
     assert_eq!(bundle.revision, 0, "nothing was written");
+}
+
+#[tokio::test]
+async fn limits_are_checked_before_an_agent_starts() {
+    let bench = Bench::new();
+    type Change = fn(&mut Limits);
+    let changes: [(Change, &str); 3] = [
+        (
+            |limits| limits.memory_bytes = 1 << 40,
+            "the memory limit in bytes is 1099511627776",
+        ),
+        (
+            |limits| limits.memory_bytes = 1_000,
+            "the memory that the module begins with is 65536, and 1 to 1000",
+        ),
+        (|limits| limits.mailbox = 0, "the mailbox size is 0"),
+    ];
+    for (change, problem) in changes {
+        let spec = bench
+            .spec("counter", COUNTER, |spec| change(&mut spec.limits))
+            .await;
+        let refused = bench
+            .host
+            .start_agent(&spec, Epoch(1))
+            .await
+            .expect_err("it is refused")
+            .to_string();
+        assert!(refused.contains(problem), "{refused}");
+    }
+    let mut spec = bench.spec("counter", COUNTER, |_| {}).await;
+    spec.module = ModuleDigest::of(b"another");
+    let unknown = bench.host.start_agent(&spec, Epoch(1)).await;
+    assert!(matches!(unknown, Err(HostError::UnknownModule(_))), "{unknown:?}");
+    let stopped = bench.host.stop_agent(&spec.name).await;
+    assert!(matches!(stopped, Err(HostError::UnknownAgent(_))), "{stopped:?}");
 }
 
 /// A module that cannot run as an agent, and what is said about it.

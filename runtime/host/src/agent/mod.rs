@@ -38,7 +38,7 @@ pub struct AgentRuntimeInfo {
     pub status: AgentStatus,
     /// Why, if it has failed.
     pub reason: Option<String>,
-    /// Messages that wait in its mailbox.
+    /// Messages that wait in its mailbox or are being handled.
     pub mailbox_len: u64,
     /// Messages handled since it was started here.
     pub handled: u64,
@@ -56,10 +56,11 @@ enum Mode {
     Stopping,
 }
 
-/// A message in a mailbox, and who wants to know what becomes of it.
+/// A message that is to be handled, and who wants to know what becomes of it.
 struct Item {
     envelope: Arc<Envelope>,
     answer: oneshot::Sender<MessageOutcome>,
+    _pending: Pending,
 }
 
 impl Item {
@@ -69,9 +70,26 @@ impl Item {
     }
 }
 
+/// Counts a message for as long as it is neither answered nor dropped.
+struct Pending(Arc<Figures>);
+
+impl Pending {
+    fn new(figures: &Arc<Figures>) -> Self {
+        figures.pending.fetch_add(1, Ordering::Relaxed);
+        Self(figures.clone())
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.0.pending.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// What an agent's task tells about itself.
 #[derive(Default)]
 struct Figures {
+    pending: AtomicU64,
     handled: AtomicU64,
     failed: AtomicU64,
     memory_bytes: AtomicU64,
@@ -139,8 +157,12 @@ impl Agent {
             Mode::Stopping => return Offered::Refused(MessageOutcome::NotHere),
         }
         let (answer, answered) = oneshot::channel();
-        let envelope = Arc::new(envelope);
-        match self.mailbox.try_send(Item { envelope, answer }) {
+        let item = Item {
+            envelope: Arc::new(envelope),
+            answer,
+            _pending: Pending::new(&self.figures),
+        };
+        match self.mailbox.try_send(item) {
             Ok(()) => Offered::Waiting(answered),
             Err(mpsc::error::TrySendError::Full(_)) => Offered::Refused(MessageOutcome::Full),
             Err(mpsc::error::TrySendError::Closed(_)) => Offered::Refused(MessageOutcome::NotHere),
@@ -180,7 +202,7 @@ impl Agent {
             epoch: self.epoch,
             status,
             reason,
-            mailbox_len: (self.mailbox.max_capacity() - self.mailbox.capacity()) as u64,
+            mailbox_len: self.figures.pending.load(Ordering::Relaxed),
             handled: self.figures.handled.load(Ordering::Relaxed),
             failed: self.figures.failed.load(Ordering::Relaxed),
             memory_bytes: self.figures.memory_bytes.load(Ordering::Relaxed),

@@ -121,17 +121,18 @@ impl Task {
     pub(super) async fn handle(&mut self, envelope: Arc<Envelope>) -> Result<Effects, Failure> {
         // A turn begins by reading the state.
         let state = self.state.get_or_insert_default();
+        let memory_bytes = &self.figures.memory_bytes;
         let instance = match &mut self.instance {
             Some(instance) => instance,
             None => {
                 let started = Instance::start(&self.prepared, self.identity.clone(), state).await?;
-                self.instance.insert(started)
+                let instance = self.instance.insert(started);
+                memory_bytes.store(instance.memory_bytes(), Ordering::Relaxed);
+                instance
             }
         };
         let effects = instance.handle(state, envelope).await;
-        self.figures
-            .memory_bytes
-            .store(instance.memory_bytes(), Ordering::Relaxed);
+        memory_bytes.store(instance.memory_bytes(), Ordering::Relaxed);
         effects
     }
 

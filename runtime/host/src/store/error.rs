@@ -13,7 +13,7 @@ pub enum StoreError {
         /// The store's folder.
         path: PathBuf,
     },
-    /// The folder or the file cannot be used.
+    /// A folder, a file or a thread cannot be used.
     #[error("cannot use {}: {source}", path.display())]
     Path {
         /// Which.

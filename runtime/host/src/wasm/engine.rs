@@ -36,6 +36,8 @@ pub(crate) struct Prepared {
     pub(super) pre: InstancePre<Guest>,
     /// The host functions that it wants, in order.
     pub(crate) imports: Vec<String>,
+    /// The memory that an instance has from the start.
+    pub(crate) memory_bytes_min: u64,
 }
 
 impl Engine {

@@ -39,7 +39,7 @@ pub(super) fn prepare(
     let module = Module::new(engine, bytes).map_err(|error| one(format!("{error:#}")))?;
     let mut problems = Vec::new();
     check_imports(&module, &mut problems);
-    check_exports(&module, &mut problems);
+    let memory_bytes_min = check_exports(&module, &mut problems);
     if !problems.is_empty() {
         return Err(InvalidModule { problems });
     }
@@ -49,7 +49,11 @@ pub(super) fn prepare(
     let mut imports: Vec<String> = module.imports().map(|import| import.name().to_owned()).collect();
     imports.sort();
     imports.dedup();
-    Ok(Prepared { pre, imports })
+    Ok(Prepared {
+        pre,
+        imports,
+        memory_bytes_min,
+    })
 }
 
 /// Names only: the linker compares types.
@@ -66,11 +70,15 @@ fn check_imports(module: &Module, problems: &mut Vec<String>) {
     }
 }
 
-fn check_exports(module: &Module, problems: &mut Vec<String>) {
-    match module.get_export("memory") {
-        Some(ExternType::Memory(_)) => {}
-        Some(_) | None => problems.push("it exports no memory named `memory`".to_owned()),
-    }
+/// Answers how large the memory is from the start, in bytes.
+fn check_exports(module: &Module, problems: &mut Vec<String>) -> u64 {
+    let memory_bytes_min = match module.get_export("memory") {
+        Some(ExternType::Memory(memory)) => memory.minimum().saturating_mul(memory.page_size()),
+        Some(_) | None => {
+            problems.push("it exports no memory named `memory`".to_owned());
+            0
+        }
+    };
     for (name, params, results, required) in EXPORTS {
         let expected = FuncType::new(module.engine(), params.iter().cloned(), results.iter().cloned());
         match module.get_export(name) {
@@ -82,4 +90,5 @@ fn check_exports(module: &Module, problems: &mut Vec<String>) {
             None => {}
         }
     }
+    memory_bytes_min
 }
