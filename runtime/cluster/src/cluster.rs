@@ -69,19 +69,27 @@ impl Cluster {
         handler: Arc<dyn RequestHandler>,
     ) -> Result<Arc<Self>, ClusterError> {
         config.check()?;
-        let cluster = Self::assemble(&config, handler).await?;
-        match cluster.take_part(&config).await {
-            Ok(()) => Ok(cluster),
-            Err(error) => {
-                cluster.shutdown().await;
-                Err(error)
-            }
+        let tasks = TaskTracker::new();
+        let stop = CancellationToken::new();
+        let started = async {
+            let cluster = Self::assemble(&config, handler, &tasks, &stop).await?;
+            cluster.take_part(&config).await?;
+            Ok(cluster)
+        };
+        let started = started.await;
+        if started.is_err() {
+            stop.cancel();
+            tasks.close();
+            tasks.wait().await;
         }
+        started
     }
 
     async fn assemble(
         config: &ClusterConfig,
         handler: Arc<dyn RequestHandler>,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
     ) -> Result<Arc<Self>, ClusterError> {
         let (listener, socket, local_addr) = port::bind(config.bind).await?;
         let mut node = config.node.clone();
@@ -92,9 +100,6 @@ impl Cluster {
         let now_ms = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0);
         let generation = Generation(store.next_generation(now_ms)?);
 
-        let tasks = TaskTracker::new();
-        let stop = CancellationToken::new();
-        let stop_on_error = stop.clone().drop_guard();
         let gossip_config = GossipConfig {
             node: node.id.clone(),
             address: node.cluster_addr.clone(),
@@ -103,7 +108,7 @@ impl Cluster {
             expected_nodes: config.bootstrap_expect,
             timings: config.timings,
         };
-        let gossip = Arc::new(Gossip::start(gossip_config, socket, &tasks, stop.clone()));
+        let gossip = Arc::new(Gossip::start(gossip_config, socket, tasks, stop.clone()));
         let pool = Arc::new(Pool::new(config.identity.clone(), tasks.clone(), stop.clone()));
         let catalog = watch::Sender::new(Arc::new(Catalog::default()));
         let book = Arc::new(AddressBook::new(Arc::clone(&gossip), catalog.subscribe()));
@@ -119,7 +124,7 @@ impl Cluster {
             Arc::clone(&pool),
             Arc::clone(&book),
             catalog.clone(),
-            &tasks,
+            tasks,
             stop.clone(),
         )
         .await?;
@@ -152,7 +157,6 @@ impl Cluster {
             members.clone(),
             stop.clone(),
         ));
-        stop_on_error.disarm();
         Ok(Arc::new(Self {
             node,
             local_addr,
@@ -164,8 +168,8 @@ impl Cluster {
             catalog,
             members,
             roll_call,
-            tasks,
-            stop,
+            tasks: tasks.clone(),
+            stop: stop.clone(),
         }))
     }
 

@@ -248,3 +248,163 @@ fn next(epoch: Epoch) -> Epoch {
 fn not_allowed(reason: String) -> Refusal {
     Refusal::NotAllowed { reason }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn command(value: serde_json::Value) -> CatalogCommand {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn node(id: &str) -> CatalogCommand {
+        let record = json!({"id": id, "cluster_addr": format!("{id}:7946"), "api_addr": "", "version": "1"});
+        command(json!({"command": "register_node", "node": record}))
+    }
+
+    fn deploy(name: &str) -> CatalogCommand {
+        command(json!({"command": "deploy_agent", "spec": {"name": name, "module": "00"}}))
+    }
+
+    fn assign(agent: &str, node: &str, seen: u64) -> CatalogCommand {
+        command(json!({"command": "assign", "agent": agent, "node": node, "seen": seen}))
+    }
+
+    fn state(node: &str, state: &str) -> CatalogCommand {
+        command(json!({"command": "set_node_state", "node": node, "state": state}))
+    }
+
+    /// Applies all but the last, which must be; then the last, which must be refused thus and change nothing.
+    #[track_caller]
+    fn check(commands: &[CatalogCommand], refusal: Option<serde_json::Value>) -> Catalog {
+        let (last, before) = commands.split_last().unwrap();
+        let mut catalog = Catalog::default();
+        for (index, command) in before.iter().enumerate() {
+            let revision = index as u64 + 1;
+            assert_eq!(
+                catalog.apply(command),
+                CatalogReply::Applied { revision },
+                "{command:?}"
+            );
+        }
+        let unchanged = catalog.clone();
+        let reply = catalog.apply(last);
+        match refusal {
+            Some(refusal) => {
+                let refusal: Refusal = serde_json::from_value(refusal).unwrap();
+                assert_eq!(reply, CatalogReply::Refused { refusal });
+                assert_eq!(catalog, unchanged);
+            }
+            None => assert!(matches!(reply, CatalogReply::Applied { .. }), "{reply:?}"),
+        }
+        catalog
+    }
+
+    #[test]
+    fn refuses_what_the_facts_do_not_allow() {
+        let unknown_node = json!({"refusal": "unknown_node", "node": "b"});
+        let unknown_agent = json!({"refusal": "unknown_agent", "agent": "x"});
+        let stale = json!({"refusal": "stale_epoch", "current": 1});
+        let not_allowed = |reason: &str| json!({"refusal": "not_allowed", "reason": reason});
+        check(
+            &[node("a"), deploy("x"), assign("x", "b", 0)],
+            Some(unknown_node.clone()),
+        );
+        check(&[node("a"), assign("x", "a", 0)], Some(unknown_agent.clone()));
+        check(&[node("a"), state("b", "draining")], Some(unknown_node.clone()));
+        check(
+            &[command(json!({"command": "remove_agent", "agent": "x"}))],
+            Some(unknown_agent),
+        );
+        check(
+            &[node("a"), deploy("x"), assign("x", "a", 0), assign("x", "a", 0)],
+            Some(stale),
+        );
+        check(
+            &[node("a"), deploy("x"), assign("x", "a", 0), assign("x", "a", 1)],
+            Some(not_allowed("x is assigned to a already")),
+        );
+        check(
+            &[
+                node("a"),
+                state("a", "draining"),
+                deploy("x"),
+                assign("x", "a", 0),
+            ],
+            Some(not_allowed("a is draining and takes no agents")),
+        );
+        check(
+            &[
+                node("a"),
+                state("a", "maintenance"),
+                deploy("x"),
+                assign("x", "a", 0),
+            ],
+            Some(not_allowed("a is in maintenance and takes no agents")),
+        );
+        let pinned = json!({"name": "x", "module": "00", "placement": {"node": "b"}});
+        let pinned = command(json!({"command": "deploy_agent", "spec": pinned}));
+        check(&[node("a"), pinned.clone()], Some(unknown_node));
+        check(
+            &[node("a"), node("b"), pinned, assign("x", "a", 0)],
+            Some(not_allowed("x may run on b only")),
+        );
+        check(
+            &[deploy("client/x")],
+            Some(not_allowed(
+                "names that begin with `client/` are mailboxes of clients, so no agent can be called `client/x`",
+            )),
+        );
+    }
+
+    #[test]
+    fn a_known_node_and_a_known_agent_keep_what_others_decided() {
+        let catalog = check(&[node("a"), state("a", "draining"), node("a")], None);
+        assert_eq!(catalog.node(&"a".into()).unwrap().state, NodeState::Draining);
+        let catalog = check(&[node("a"), deploy("x"), assign("x", "a", 0), deploy("x")], None);
+        let assignment = &catalog.agent(&"x".into()).unwrap().assignment;
+        assert_eq!(
+            (assignment.node.clone(), assignment.epoch),
+            (Some("a".into()), Epoch(1))
+        );
+    }
+
+    #[test]
+    fn no_epoch_of_a_removed_agent_or_node_becomes_valid_again() {
+        let removed = command(json!({"command": "remove_agent", "agent": "x"}));
+        let again = [
+            node("a"),
+            deploy("x"),
+            assign("x", "a", 0),
+            removed,
+            deploy("x"),
+            assign("x", "a", 1),
+        ];
+        let catalog = check(&again, None);
+        assert_eq!(catalog.agent(&"x".into()).unwrap().assignment.epoch, Epoch(2));
+
+        let removed = command(json!({"command": "remove_node", "node": "a"}));
+        let catalog = check(&[node("a"), deploy("x"), assign("x", "a", 0), removed], None);
+        let expected = Assignment {
+            node: None,
+            epoch: Epoch(2),
+            previous: Some("a".into()),
+        };
+        assert_eq!(catalog.agent(&"x".into()).unwrap().assignment, expected);
+    }
+
+    #[test]
+    fn a_copy_by_way_of_a_snapshot_is_equal_to_the_digest() {
+        let config = json!({"command": "set_config", "key": "limits", "value": {"b": [1, null], "a": "x"}});
+        let catalog = check(
+            &[node("a"), deploy("x"), assign("x", "a", 0), command(config)],
+            None,
+        );
+        let copy: Catalog = serde_json::from_str(&serde_json::to_string(&catalog).unwrap()).unwrap();
+        assert_eq!(copy, catalog);
+        assert_eq!(copy.digest(), catalog.digest());
+        assert_eq!(catalog.digest().len(), 64);
+        assert_ne!(Catalog::default().digest(), catalog.digest());
+    }
+}

@@ -203,9 +203,14 @@ impl NodeUpgrade {
                 Ok(status) => status,
                 Err(error) => return Look::NotYet(format!("waiting for {id} to run {version}: {error}")),
             };
-            if matches!(status.phase.as_str(), "failed" | "rolled_back")
-                && status.to.as_ref() == Some(version)
-            {
+            let is_meant = status.to.as_ref() == Some(version);
+            let has_failed = match status.phase.as_str() {
+                "failed" => is_meant,
+                // Going back is an upgrade too, whose goal is the release before.
+                "rolled_back" => !is_meant,
+                _ => false,
+            };
+            if has_failed {
                 let reason = status.error.unwrap_or_else(|| "it does not say why".to_owned());
                 let message = format!("{id} did not go to {version} ({}): {reason}", status.phase);
                 return Look::Hopeless(Failure::midway(

@@ -123,3 +123,43 @@ fn read_error(error: StoreError) -> StorageError {
 fn write_error(error: StoreError) -> StorageError {
     StorageIOError::write_logs(any(&error)).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::machine::Machine;
+    use super::*;
+    use openraft::testing::{StoreBuilder, Suite};
+    use tempfile::TempDir;
+    use tokio::sync::watch;
+
+    struct Builder;
+
+    impl StoreBuilder<TypeConfig, Log, Machine, TempDir> for Builder {
+        async fn build(&self) -> Result<(TempDir, Log, Machine), StorageError> {
+            let folder = TempDir::new().expect("a folder");
+            let store = Store::open(folder.path()).expect("a new file");
+            let machine = Machine::open(Arc::clone(&store), watch::Sender::default())
+                .await
+                .expect("an empty state");
+            Ok((folder, Log::new(store), machine))
+        }
+    }
+
+    #[test]
+    fn openraft_finds_nothing_wrong() {
+        Suite::test_all(Builder).unwrap();
+    }
+
+    #[test]
+    fn one_process_at_a_time_has_the_file() {
+        let folder = TempDir::new().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let id = store.raft_id();
+        assert!(store.next_generation(5).unwrap() < store.next_generation(0).unwrap());
+        let error = Store::open(folder.path()).err().expect("it is taken");
+        assert!(error.to_string().contains("database is locked"), "{error}");
+        store.close();
+        let again = Store::open(folder.path()).unwrap();
+        assert_eq!(again.raft_id(), id);
+    }
+}

@@ -35,17 +35,16 @@ impl AddressBook {
 
     /// What gossip says of a live member is news; else what the node registered with.
     pub(crate) fn address(&self, node: &NodeId) -> Option<String> {
-        let members = self.gossip.members();
-        let member = members.into_iter().find(|member| member.id == *node);
-        let registered = self
-            .catalog
-            .borrow()
-            .node(node)
-            .map(|record| record.cluster_addr.clone());
-        match member {
-            Some(member) if member.state.is_live() => Some(member.cluster_addr),
-            Some(member) => registered.or(Some(member.cluster_addr)),
-            None => registered,
+        let registered = || {
+            self.catalog
+                .borrow()
+                .node(node)
+                .map(|record| record.cluster_addr.clone())
+        };
+        match self.gossip.find(node) {
+            Some((state, address)) if state.is_live() => Some(address),
+            Some((_, address)) => registered().or(Some(address)),
+            None => registered(),
         }
     }
 }

@@ -402,7 +402,9 @@ fn status(metrics: &RaftMetrics<RaftId, RaftNode>, timings: &Timings) -> Consens
     let mut learners: Vec<NodeId> = membership.learner_ids().filter_map(|id| name(&id)).collect();
     voters.sort();
     learners.sort();
-    let leads = metrics.current_leader == Some(metrics.id);
+    // Raft that has stopped, for want of disk space say, says nothing new.
+    let leader = metrics.current_leader.filter(|_| metrics.running_state.is_ok());
+    let leads = leader == Some(metrics.id);
     // A leader that hears of no majority for so long has been replaced, or might have been.
     let lease = 2 * millis(timings.election_timeout);
     let acknowledged = voters.len() == 1
@@ -411,8 +413,8 @@ fn status(metrics: &RaftMetrics<RaftId, RaftNode>, timings: &Timings) -> Consens
             .is_some_and(|millis| millis <= lease);
     ConsensusStatus {
         term: metrics.current_term,
-        leader: metrics.current_leader.as_ref().and_then(name),
-        quorum: metrics.current_leader.is_some() && (!leads || acknowledged),
+        leader: leader.as_ref().and_then(name),
+        quorum: leader.is_some() && (!leads || acknowledged),
         voters,
         learners,
         last_applied: metrics.last_applied.map_or(0, |id| id.index),

@@ -8,12 +8,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// The version of the file's layout.
 const LAYOUT: i64 = 1;
 
 /// A start of a node counts its generation up by at least so much: in between it may have renewed it a few times by itself.
 const GENERATION_STEP: u64 = 1_000;
+
+/// How long a predecessor in this place may take to close the file.
+const OPEN_WAIT: Duration = Duration::from_secs(2);
 
 /// The file that holds what consensus must not forget: `raft.db` in the node's data folder. One process has it open at a time. What
 /// was written is on the disk when the call returns.
@@ -77,6 +81,7 @@ impl Store {
 
     fn try_open(path: &Path) -> Result<(Connection, RaftId), StoreError> {
         let mut connection = Connection::open(path)?;
+        connection.busy_timeout(OPEN_WAIT)?;
         // In this order: exclusive before WAL keeps the index of the log in memory, and other processes out.
         connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         connection.pragma_update(None, "journal_mode", "WAL")?;

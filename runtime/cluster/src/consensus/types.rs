@@ -28,6 +28,14 @@ pub(super) type StorageIOError = openraft::StorageIOError<RaftId>;
 #[serde(transparent)]
 pub(crate) struct RaftId(pub(super) u64);
 
+/// Raft's conformance suite counts its participants.
+#[cfg(test)]
+impl From<u64> for RaftId {
+    fn from(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 impl fmt::Display for RaftId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)

@@ -4,7 +4,7 @@ use super::datagram::{DATAGRAM_BYTES_MAX, Datagram, Packet, SWIM_BYTES_MAX};
 use super::peer::{Generation, Peer};
 use super::roster::Roster;
 use super::seal::Seal;
-use crate::{ClusterError, MemberView, Timings};
+use crate::{ClusterError, MemberState, MemberView, Timings};
 use caxton_model::NodeId;
 use chacha20poly1305::aead::rand_core::RngCore as _;
 use foca::{AccumulatingRuntime, Foca, NoCustomBroadcast, PeriodicParams, PostcardCodec, Timer};
@@ -131,6 +131,11 @@ impl Gossip {
         self.shared.roster().view(Instant::now())
     }
 
+    /// How another member is, and where.
+    pub(crate) fn find(&self, id: &NodeId) -> Option<(MemberState, String)> {
+        self.shared.roster().find(id)
+    }
+
     pub(crate) fn subscribe(&self) -> watch::Receiver<Vec<MemberView>> {
         self.shared.members.subscribe()
     }
@@ -245,7 +250,15 @@ impl Driver {
 
     fn receive(&mut self, bytes: &[u8], address: &str) {
         let Some(datagram) = self.seal.open(bytes).and_then(|plain| Datagram::decode(&plain)) else {
-            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+            let dropped = self.shared.dropped.fetch_add(1, Ordering::Relaxed) + 1;
+            // Anyone can send garbage; it shall not fill the log.
+            if dropped.is_power_of_two() {
+                tracing::warn!(
+                    address,
+                    dropped,
+                    "gossip that is not sealed with this cluster's key is dropped"
+                );
+            }
             return;
         };
         let Datagram { from, packet } = datagram;

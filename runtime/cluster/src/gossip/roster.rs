@@ -103,6 +103,12 @@ impl Roster {
         view
     }
 
+    pub(super) fn find(&self, id: &NodeId) -> Option<(MemberState, String)> {
+        self.members
+            .get(id)
+            .map(|entry| (entry.state, entry.address.clone()))
+    }
+
     pub(super) fn is_alone(&self) -> bool {
         !self.members.values().any(|entry| entry.state.is_live())
     }

@@ -21,6 +21,9 @@ use tokio_util::task::TaskTracker;
 /// How many frames wait to be written to one peer; beyond, requests wait.
 const OUTGOING_MAX: usize = 256;
 
+/// How long a peer may leave everything unanswered. Beyond, the peer or the way to it is gone and TCP has not noticed: dial anew.
+const SILENCE_MAX: Duration = Duration::from_secs(2);
+
 /// What nodes call each other in TLS. Names are checked after the handshake, see [`Identity::peer`].
 const SERVER_NAME: &str = "caxton";
 
@@ -53,7 +56,8 @@ struct Shared {
 struct Open {
     next: RequestId,
     waiting: BTreeMap<RequestId, oneshot::Sender<Result<Bytes, String>>>,
-    heard: Instant,
+    /// Since when nothing has come although something was asked.
+    silent_since: Option<Instant>,
     /// Why the connection is over, once it is.
     broken: Option<String>,
 }
@@ -80,7 +84,7 @@ impl Connection {
         let stream = TlsConnector::from(identity.client())
             .connect(name, socket)
             .await
-            .map_err(|error| format!("{address}: {error}"))?;
+            .map_err(|error| format!("{address}: {}", super::tls_reason(&error)))?;
         let peer = Identity::peer(stream.get_ref().1.peer_certificates())
             .map_err(|reason| format!("{address}: {reason}"))?;
         if let Some(expected) = expected
@@ -98,7 +102,7 @@ impl Connection {
             open: Mutex::new(Open {
                 next: RequestId(0),
                 waiting: BTreeMap::new(),
-                heard: Instant::now(),
+                silent_since: None,
                 broken: None,
             }),
             closed: stop.child_token(),
@@ -119,7 +123,6 @@ impl Connection {
         body: &[u8],
         timeout: Duration,
     ) -> Result<Bytes, Failure> {
-        let sent_at = Instant::now();
         let (id, answer) = self.shared.register().map_err(Failure::NotSent)?;
         let _forget = Forget {
             shared: &self.shared,
@@ -136,16 +139,9 @@ impl Connection {
                 Err(_) => Err(Failure::Interrupted(self.shared.why())),
             }
         };
-        match tokio::time::timeout(timeout, exchange).await {
-            Ok(result) => result,
-            Err(_) => {
-                // Silent since then: the peer or the way to it is gone, and TCP has not noticed. Dial anew next time.
-                if self.shared.lock().heard < sent_at {
-                    self.shared.closed.cancel();
-                }
-                Err(Failure::TimedOut)
-            }
-        }
+        tokio::time::timeout(timeout, exchange)
+            .await
+            .unwrap_or(Err(Failure::TimedOut))
     }
 }
 
@@ -163,12 +159,12 @@ impl Shared {
         open.next = RequestId(id.0 + 1);
         let (sender, receiver) = oneshot::channel();
         open.waiting.insert(id, sender);
+        open.silent_since.get_or_insert_with(Instant::now);
         Ok((id, receiver))
     }
 
     fn answered(&self, header: Header, body: Bytes) -> Result<(), String> {
         let mut open = self.lock();
-        open.heard = Instant::now();
         let (id, answer) = match header {
             Header::Answer { id } => (id, Ok(body)),
             Header::Refusal { id } => (id, Err(String::from_utf8_lossy(&body).into_owned())),
@@ -180,6 +176,7 @@ impl Shared {
         if let Some(waiting) = open.waiting.remove(&id) {
             let _ = waiting.send(answer);
         }
+        open.silent_since = (!open.waiting.is_empty()).then(Instant::now);
         Ok(())
     }
 
@@ -199,7 +196,15 @@ struct Forget<'a> {
 
 impl Drop for Forget<'_> {
     fn drop(&mut self) {
-        self.shared.lock().waiting.remove(&self.id);
+        let mut open = self.shared.lock();
+        let given_up = open.waiting.remove(&self.id).is_some();
+        if given_up
+            && open
+                .silent_since
+                .is_some_and(|since| since.elapsed() > SILENCE_MAX)
+        {
+            self.shared.closed.cancel();
+        }
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) use server::serve;
 
 use bytes::Bytes;
 use futures_util::{Sink, SinkExt as _};
+use rustls::CertificateError;
 use tokio::sync::mpsc;
 
 /// Writes what is queued, and flushes when nothing more is; returns why it ended.
@@ -37,4 +38,15 @@ async fn write_queued(
     // Nobody can queue any more. Saying good-bye is a courtesy.
     let _ = sink.close().await;
     "it is not needed any more".to_owned()
+}
+
+/// Why a handshake failed, for a person. Two authorities often have the same name; then what is wrong is the signature.
+fn tls_reason(error: &std::io::Error) -> String {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    match inner {
+        Some(rustls::Error::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        )) => "the peer's certificate is not of this cluster's authority".to_owned(),
+        _ => error.to_string(),
+    }
 }

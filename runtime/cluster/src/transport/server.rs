@@ -92,7 +92,7 @@ async fn welcome(
     let stream = TlsAcceptor::from(identity.server())
         .accept(socket)
         .await
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| super::tls_reason(&error))?;
     let peer = Identity::peer(stream.get_ref().1.peer_certificates())?;
     let mut frames = frame::frames(stream);
     let hello = frame::encode(Header::Hello { protocol: PROTOCOL }, &[]);
