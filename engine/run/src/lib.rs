@@ -5,6 +5,7 @@
 
 mod clock;
 mod driver;
+mod forecast;
 mod journal;
 mod lock;
 mod mask;
@@ -12,13 +13,15 @@ mod observe;
 pub mod orphans;
 mod output;
 mod registry;
+mod report;
 mod scope;
 mod secrets;
 mod session;
 mod state_dir;
 
-pub use clock::now;
+pub use clock::{now, utc};
 pub use driver::{Driver, DriverError, Orders, RollbackOrder};
+pub use forecast::forecast;
 pub use journal::{
     Batch, Journal, JournalError, LogChunk, LogCursor, NewRun, Request, RunName, RunSummary, StoredRequest,
     StoredRun, Tail, stream_name,
@@ -28,6 +31,7 @@ pub use mask::{MASK, MASK_IN_BEFORE, Masker, StreamMasker};
 pub use observe::{Observer, Unobserved};
 pub use output::OUTPUT_BYTES_MAX;
 pub use registry::Registry;
+pub use report::RunAdapter;
 pub use secrets::{SecretError, Secrets};
 pub use session::{Session, SessionError, fold, user};
 pub use state_dir::{StateDir, StateDirError};

@@ -57,8 +57,7 @@ fn describe(holder: Option<&Holder>) -> String {
     let Some(holder) = holder else {
         return String::new();
     };
-    let since = jiff::Timestamp::from_millisecond(i64::try_from(holder.since.0).unwrap_or(i64::MAX));
-    let since = since.map(|since| format!("{since:.0}")).unwrap_or_default();
+    let since = crate::clock::utc(holder.since);
     format!(
         " by run {} of `{}`, process {}, since {since}",
         holder.run, holder.plan, holder.pid

@@ -1,5 +1,6 @@
 //! Secrets never reach the journal, the logs or the terminal: they are replaced by value, wherever they turn up.
 
+use crate::Secrets;
 use caxplan_model::{Cause, Map, Outcome, Value};
 use std::fmt::Write as _;
 
@@ -24,6 +25,18 @@ pub struct Masker {
 }
 
 impl Masker {
+    /// Masks a run's secrets and its secret parameters.
+    pub(crate) fn of(secrets: &Secrets, secret_params: &Map) -> Self {
+        let mut masker = Self::default();
+        for value in secrets.values().values().chain(secret_params.values()) {
+            match value {
+                Value::String(text) => masker.add(text),
+                other => masker.add(&other.to_string()),
+            }
+        }
+        masker
+    }
+
     /// Masks `secret` from here on.
     pub fn add(&mut self, secret: &str) {
         self.add_forms(secret);

@@ -55,6 +55,14 @@ impl Secrets {
         Ok(Self { values })
     }
 
+    /// Secrets of the same names whose values are masks: for a preview that contacts nothing.
+    pub fn masked(sources: &Map) -> Self {
+        let mask = Value::from(crate::MASK);
+        Self {
+            values: sources.keys().map(|name| (name.clone(), mask.clone())).collect(),
+        }
+    }
+
     /// All of them, for templates.
     pub fn values(&self) -> &Map {
         &self.values

@@ -10,7 +10,7 @@ use crate::scope::Surroundings;
 use crate::{Registry, SecretError, Secrets, StateDir, clock, orphans};
 use caxplan_core::load::Loaded;
 use caxplan_core::schedule::{IllegalRecord, State};
-use caxplan_model::{Graph, Map, Record, RunEnd, RunId, Value};
+use caxplan_model::{Graph, Map, Record, RunEnd, RunId};
 use std::path::Path;
 
 /// A run that this process has taken up. Its locks are held until it is dropped.
@@ -84,7 +84,7 @@ impl Session {
         let surroundings = Surroundings::new(&id, graph, plan, &loaded.secret_params, &secrets);
         Ok(Self {
             parts: Parts {
-                outputs: Outputs::new(masker(&secrets, &loaded.secret_params)),
+                outputs: Outputs::new(Masker::of(&secrets, &loaded.secret_params)),
                 run: id,
                 journal,
                 tail,
@@ -118,7 +118,7 @@ impl Session {
         let state = fold(id, stored.graph, &stored.records)?;
         Ok(Self {
             parts: Parts {
-                outputs: Outputs::new(masker(&secrets, &secret_params)),
+                outputs: Outputs::new(Masker::of(&secrets, &secret_params)),
                 run: id.clone(),
                 journal,
                 tail: stored.tail,
@@ -205,15 +205,4 @@ fn secret_params(stored: &StoredRun, given: &Map) -> Result<Map, SessionError> {
         .into_iter()
         .filter_map(|(name, value)| Some((name.clone(), value?.clone())))
         .collect())
-}
-
-fn masker(secrets: &Secrets, secret_params: &Map) -> Masker {
-    let mut masker = Masker::default();
-    for value in secrets.values().values().chain(secret_params.values()) {
-        match value {
-            Value::String(text) => masker.add(text),
-            other => masker.add(&other.to_string()),
-        }
-    }
-    masker
 }

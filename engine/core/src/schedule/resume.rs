@@ -164,13 +164,11 @@ impl State {
         }
     }
 
-    /// A part of the tree is as if it had not begun. What is in doubt is settled when its turn comes again.
+    /// A part of the tree is as if it had not begun. What is in doubt stays so.
     fn forget_all(&mut self, node: NodeIndex) {
         let mut open = vec![node];
         while let Some(at) = open.pop() {
-            if matches!(self.status(at), NodeStatus::InDoubt(_)) {
-                self.nodes[at.index()].begun = false;
-            } else {
+            if !matches!(self.status(at), NodeStatus::InDoubt(_)) {
                 self.forget(at);
             }
             open.extend_from_slice(&self.shapes.get(at).children);

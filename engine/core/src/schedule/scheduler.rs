@@ -211,8 +211,7 @@ impl Scheduler {
             return;
         }
         // What has records has passed its condition.
-        let state = &self.state.nodes[node.index()];
-        let passed = state.begun || matches!(state.status, NodeStatus::InDoubt(_));
+        let passed = self.state.nodes[node.index()].begun;
         match &self.state.graph.node(node).when {
             Some(when) if !passed => {
                 let text = when.clone();

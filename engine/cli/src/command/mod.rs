@@ -1,0 +1,63 @@
+//! The commands, one file each.
+
+mod adapters;
+mod approve;
+mod cancel;
+mod graph;
+mod logs;
+mod pause;
+mod preview;
+mod resume;
+mod rollback;
+mod run;
+mod runs;
+mod schema;
+mod show;
+mod validate;
+mod verify;
+
+use crate::failure::Answer;
+use clap::Subcommand;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Run(run::Run),
+    Preview(preview::Preview),
+    Validate(validate::Validate),
+    Graph(graph::Graph),
+    Resume(resume::Resume),
+    Rollback(rollback::Rollback),
+    Runs(runs::Runs),
+    Show(show::Show),
+    Logs(logs::Logs),
+    Pause(pause::Pause),
+    Cancel(cancel::Cancel),
+    Approve(approve::Approve),
+    Verify(verify::Verify),
+    Adapters(adapters::Adapters),
+    Schema(schema::Schema),
+}
+
+impl Command {
+    /// Does it.
+    pub(crate) fn execute(self) -> Answer {
+        match self {
+            Self::Run(run) => run.execute(),
+            Self::Preview(preview) => preview.execute(),
+            Self::Validate(validate) => validate.execute(),
+            Self::Graph(graph) => graph.execute(),
+            Self::Resume(resume) => resume.execute(),
+            Self::Rollback(rollback) => rollback.execute(),
+            Self::Runs(runs) => runs.execute(),
+            Self::Show(show) => show.execute(),
+            Self::Logs(logs) => logs.execute(),
+            Self::Pause(pause) => pause.execute(),
+            Self::Cancel(cancel) => cancel.execute(),
+            Self::Approve(approve) => approve.execute(),
+            Self::Verify(verify) => verify.execute(),
+            Self::Adapters(adapters) => adapters.execute(),
+            Self::Schema(schema) => schema.execute(),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! `caxplan resume`.
+
+use super::run::How;
+use crate::composition::{registry, runtime};
+use crate::failure::{Answer, Failure};
+use crate::plan::ParamArguments;
+use crate::select::{self, RunArgument};
+use crate::ui::{self, Show};
+use caxplan_model::{CheckpointName, RunEnd};
+use caxplan_run::{Orders, Request, Session};
+use clap::Args;
+use std::process::ExitCode;
+
+/// Go on with a run: after a failure, a cancel, a crash, or a pause
+#[derive(Debug, Args)]
+pub(crate) struct Resume {
+    #[command(flatten)]
+    run: RunArgument,
+    /// Run again all that came after this checkpoint
+    #[arg(long, value_name = "CHECKPOINT")]
+    from: Option<String>,
+    #[command(flatten)]
+    params: ParamArguments,
+    /// How to show it
+    #[arg(long, value_enum, default_value_t)]
+    output: Show,
+    #[command(flatten)]
+    how: How,
+}
+
+impl Resume {
+    pub(crate) fn execute(self) -> Answer {
+        let (dir, mut journal) = select::open()?;
+        let run = self.run.find(&journal)?;
+        let stored = journal.load(&run)?;
+        let from = self.from.map(CheckpointName::new);
+        if let Some(end @ (RunEnd::Succeeded | RunEnd::RolledBack)) = stored.summary.end {
+            let how = if end == RunEnd::Succeeded {
+                "has succeeded"
+            } else {
+                "was rolled back"
+            };
+            ui::print(&format!("run {run} {how}: there is nothing to resume\n"));
+            return Ok(ExitCode::from(end.exit_code()));
+        }
+        let state = caxplan_run::fold(&run, stored.graph, &stored.records)?;
+        if let Some(from) = from.as_ref().filter(|from| !state.is_reached(from)) {
+            return Err(unreached(from, &state));
+        }
+        if caxplan_run::engine_of(&dir, &run).is_some() && state.is_paused() {
+            journal.ask(&run, &caxplan_run::user(), &Request::Pause { paused: false })?;
+            ui::print(&format!("the engine of run {run} goes on\n"));
+            return Ok(ExitCode::SUCCESS);
+        }
+        drop(journal);
+        let params = self.params.values()?;
+        runtime()?.block_on(async {
+            let session = Session::take_up(&dir, registry(&dir), &run, &params).await?;
+            let orders = Orders {
+                from,
+                ..Orders::default()
+            };
+            self.how.carry_out(self.output, session, orders).await
+        })
+    }
+}
+
+/// That a checkpoint was not reached, with those that were.
+pub(super) fn unreached(name: &CheckpointName, state: &caxplan_core::schedule::State) -> Failure {
+    let checkpoints = state
+        .graph()
+        .nodes
+        .iter()
+        .filter_map(|node| node.checkpoint.as_ref());
+    let reached: Vec<&str> = checkpoints
+        .filter(|name| state.is_reached(name))
+        .map(CheckpointName::as_str)
+        .collect();
+    let failure = Failure::invalid(format!("the run has not reached a checkpoint `{name}`"));
+    if reached.is_empty() {
+        failure.hint("it has reached no checkpoint at all")
+    } else {
+        failure.hint(format!("it has reached {}", reached.join(", ")))
+    }
+}

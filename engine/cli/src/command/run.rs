@@ -1,0 +1,130 @@
+//! `caxplan run`.
+
+use super::preview::{self, Rendering};
+use crate::composition::{registry, runtime};
+use crate::failure::{Answer, Failure};
+use crate::plan::{Checked, PlanArguments};
+use crate::ui::{self, Show};
+use caxplan_model::InDoubtPolicy;
+use caxplan_run::{Orders, Session, StateDir};
+use clap::{Args, ValueEnum};
+
+/// Run a plan
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    plan: PlanArguments,
+    /// Preview only: say what would happen, change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// With --dry-run: contact nothing
+    #[arg(long, requires = "dry_run")]
+    offline: bool,
+    /// How to show the run (text, json), or its preview (text, markdown, json, mermaid, dot)
+    #[arg(long, value_enum, default_value_t)]
+    output: Rendering,
+    #[command(flatten)]
+    how: How,
+}
+
+/// How a run is carried out and shown: the same for `run` and `resume`.
+#[derive(Debug, Args)]
+pub(crate) struct How {
+    /// Show what the steps put out, too
+    #[arg(short, long)]
+    verbose: bool,
+    /// Approve whatever asks for an approval
+    #[arg(short, long)]
+    yes: bool,
+    /// What to do about a step that may have acted when its engine died, and that nothing else decides
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    in_doubt: InDoubt,
+}
+
+/// What to do about a step in doubt.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum InDoubt {
+    /// Stop and ask
+    #[default]
+    Ask,
+    /// Run it again
+    Rerun,
+    /// Take it as done
+    AssumeDone,
+    /// Take it as failed; a rollback will undo it
+    Fail,
+}
+
+impl Run {
+    pub(crate) fn execute(self) -> Answer {
+        if self.dry_run {
+            return preview::preview(&self.plan, self.offline, self.output);
+        }
+        let show = match self.output {
+            Rendering::Text => Show::Text,
+            Rendering::Json => Show::Json,
+            Rendering::Markdown | Rendering::Mermaid | Rendering::Dot => {
+                return Err(
+                    Failure::invalid("a run is shown as text or json").hint("add --dry-run for its preview")
+                );
+            }
+        };
+        let dir = StateDir::locate()?;
+        let registry = registry(&dir);
+        let loaded = match self.plan.load(&registry)? {
+            Checked::Valid(loaded) => loaded,
+            Checked::Invalid(code) => return Ok(code),
+        };
+        let plan = self.plan.absolute()?;
+        runtime()?.block_on(async {
+            let session = Session::create(&dir, registry, &plan, &loaded).await?;
+            self.how.carry_out(show, session, Orders::default()).await
+        })
+    }
+}
+
+impl How {
+    /// Runs a session to its end, shows it, and says what came of it.
+    pub(crate) async fn carry_out(&self, show: Show, session: Session, orders: Orders) -> Answer {
+        let began = caxplan_run::now();
+        let run = session.id().clone();
+        let orders = Orders {
+            in_doubt: self.in_doubt.policy(),
+            approve_as: self.yes.then(|| format!("--yes of {}", caxplan_run::user())),
+            ..orders
+        };
+        if show == Show::Text {
+            ui::say(&format!("run {run}\n"));
+        }
+        let mut observer = ui::observer(show, self.verbose, &run, session.state().graph());
+        if !session.ended_orphans().is_empty() {
+            let pids = session.ended_orphans();
+            observer.notice(&format!(
+                "ended what an earlier engine left running: processes {pids:?}"
+            ));
+        }
+        let carried_out = session.run(orders, observer).await;
+        let (end, state) = carried_out.map_err(|error| {
+            let resume = format!("caxplan resume {run}");
+            Failure::from(error).then(&resume)
+        })?;
+        Ok(ui::finish(
+            show,
+            &run,
+            end,
+            &state,
+            caxplan_run::now().since(began),
+        ))
+    }
+}
+
+impl InDoubt {
+    fn policy(self) -> InDoubtPolicy {
+        match self {
+            Self::Ask => InDoubtPolicy::Ask,
+            Self::Rerun => InDoubtPolicy::Rerun,
+            Self::AssumeDone => InDoubtPolicy::AssumeDone,
+            Self::Fail => InDoubtPolicy::Fail,
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! `caxplan schema`.
+
+use crate::composition::registry;
+use crate::failure::{Answer, Failure};
+use crate::ui;
+use caxplan_core::load::{DocumentKind, schema};
+use caxplan_run::StateDir;
+use clap::{Args, ValueEnum};
+use std::process::ExitCode;
+
+/// Print the JSON Schema of a document, or of an action's arguments, for editors
+#[derive(Debug, Args)]
+pub(crate) struct Schema {
+    /// Which kind of document
+    #[arg(value_enum, default_value_t)]
+    kind: Kind,
+    /// The arguments of this action instead
+    #[arg(long, value_name = "NAME", conflicts_with = "kind")]
+    action: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Kind {
+    /// A plan
+    #[default]
+    Plan,
+    /// An action library
+    Library,
+    /// An inventory
+    Inventory,
+}
+
+impl Schema {
+    pub(crate) fn execute(self) -> Answer {
+        if let Some(action) = &self.action {
+            let registry = registry(&StateDir::locate()?);
+            let spec = registry.action(action).ok_or_else(|| {
+                Failure::invalid(format!("there is no action `{action}`"))
+                    .hint("`caxplan adapters` lists them all")
+            })?;
+            ui::print_json(&spec.arguments);
+            return Ok(ExitCode::SUCCESS);
+        }
+        let kind = match self.kind {
+            Kind::Plan => DocumentKind::Plan,
+            Kind::Library => DocumentKind::Library,
+            Kind::Inventory => DocumentKind::Inventory,
+        };
+        ui::print_json(&schema(kind));
+        Ok(ExitCode::SUCCESS)
+    }
+}

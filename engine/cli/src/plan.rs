@@ -1,0 +1,139 @@
+//! Loading a plan as the command line names it.
+
+use crate::failure::{Answer, Failure, INVALID};
+use crate::ui;
+use caxplan_core::load::{Diagnostics, LoadRequest, Loaded, ReadError, load};
+use caxplan_model::{ActionSpec, Map, Value};
+use caxplan_run::Registry;
+use clap::Args;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// A plan and what it is loaded with.
+#[derive(Debug, Args)]
+pub(crate) struct PlanArguments {
+    /// The plan's file
+    pub(crate) plan: PathBuf,
+    #[command(flatten)]
+    pub(crate) params: ParamArguments,
+    /// Bind the plan's bare step names by this action library (can be repeated; a later one wins)
+    #[arg(long = "use", value_name = "FILE")]
+    pub(crate) libraries: Vec<PathBuf>,
+    /// Use the targets of this inventory in place of the plan's own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) inventory: Option<PathBuf>,
+}
+
+/// Values of parameters.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ParamArguments {
+    /// Set a parameter (can be repeated)
+    #[arg(short = 'p', long = "param", value_name = "NAME=VALUE")]
+    pub(crate) params: Vec<String>,
+    /// Take parameters from a YAML or JSON file (can be repeated; -p wins)
+    #[arg(long = "params", value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// A plan that could be loaded, or the exit code after its errors were shown.
+pub(crate) enum Checked {
+    /// It can run.
+    Valid(Box<Loaded>),
+    /// It cannot; everything wrong with it has been said.
+    Invalid(ExitCode),
+}
+
+impl PlanArguments {
+    /// Loads the plan. Says its warnings, or all its errors, on the standard error.
+    pub(crate) fn load(&self, registry: &Registry) -> Answer<Checked> {
+        let actions: Vec<ActionSpec> = registry.actions().cloned().collect();
+        let libraries: Vec<String> = self.libraries.iter().map(|path| text(path)).collect();
+        let inventory = self.inventory.as_deref().map(text);
+        let params = self.params.values()?;
+        let request = LoadRequest {
+            plan: &text(&self.plan),
+            libraries: &libraries,
+            inventory: inventory.as_deref(),
+            params: &params,
+            actions: &actions,
+        };
+        Ok(match load(&request, &mut read) {
+            Ok(loaded) => {
+                if !loaded.warnings.items.is_empty() {
+                    show(&loaded.warnings);
+                }
+                Checked::Valid(Box::new(loaded))
+            }
+            Err(diagnostics) => {
+                show(&diagnostics);
+                Checked::Invalid(ExitCode::from(INVALID))
+            }
+        })
+    }
+
+    /// The plan's file as an absolute path, for the journal.
+    pub(crate) fn absolute(&self) -> Answer<PathBuf> {
+        std::path::absolute(&self.plan).map_err(Failure::from)
+    }
+}
+
+impl ParamArguments {
+    /// All values: those of the files, replaced by those of the command line, which are texts.
+    pub(crate) fn values(&self) -> Answer<Map> {
+        let mut values = Map::new();
+        for path in &self.files {
+            let shown = path.display();
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                Failure::invalid(format!("cannot read the parameters in {shown}: {error}"))
+            })?;
+            let read: Value = serde_saphyr::from_str(&text)
+                .map_err(|error| Failure::invalid(format!("{shown} is no valid YAML: {error}")))?;
+            match read {
+                Value::Object(fields) => values.extend(fields),
+                Value::Null => {}
+                _ => {
+                    let failure = Failure::invalid(format!("{shown} is no mapping"));
+                    return Err(failure.hint("write one `name: value` per line"));
+                }
+            }
+        }
+        for param in &self.params {
+            let (name, value) = param.split_once('=').ok_or_else(|| {
+                Failure::invalid(format!("`-p {param}` sets nothing")).hint("write `-p NAME=VALUE`")
+            })?;
+            values.insert(name.to_owned(), Value::String(value.to_owned()));
+        }
+        Ok(values)
+    }
+}
+
+/// The largest file that is read as a part of a plan; the loader has the finer limits.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+fn read(path: &str) -> Result<String, ReadError> {
+    let fail = |message: String| ReadError { message };
+    let about = std::fs::metadata(path).map_err(|error| fail(error.to_string()))?;
+    if about.is_dir() {
+        return Err(fail("it is a directory".to_owned()));
+    }
+    if about.len() > FILE_BYTES_MAX {
+        return Err(fail(format!("it is larger than {} MiB", FILE_BYTES_MAX >> 20)));
+    }
+    let bytes = std::fs::read(path).map_err(|error| fail(error.to_string()))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        fail(format!("it is not UTF-8 text: the byte at offset {at} is wrong"))
+    })
+}
+
+fn show(diagnostics: &Diagnostics) {
+    let mut text = diagnostics.render(ui::Paint::for_stderr().is_on());
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    ui::say(&text);
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}

@@ -1,0 +1,181 @@
+//! The live display of a run on a terminal.
+
+use super::Paint;
+use super::lines::output_lines;
+use super::narrate::Narrator;
+use caxplan_adapter::Stream;
+use caxplan_core::schedule::State;
+use caxplan_model::{Graph, NodeIndex, NodeKind, Record, RecordSeq};
+use caxplan_run::{LogChunk, Observer};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How many running steps have a line of their own; more would push the rest off the screen.
+const SPINNERS_MAX: usize = 12;
+
+/// How often the display moves.
+const TICK: Duration = Duration::from_millis(120);
+
+/// What has ended scrolls up; below it, the phase with its progress, and a line for each running step.
+pub(super) struct Live {
+    bars: MultiProgress,
+    overall: ProgressBar,
+    running: BTreeMap<NodeIndex, ProgressBar>,
+    narrator: Narrator,
+    paint: Paint,
+    verbose: bool,
+}
+
+impl Live {
+    pub(super) fn new(graph: &Graph, verbose: bool) -> Self {
+        let bars = MultiProgress::new();
+        let overall = bars.add(ProgressBar::new(steps_of(graph)));
+        overall.set_style(style("{prefix} [{bar:24}] {pos}/{len} steps · {elapsed}"));
+        overall.set_prefix(graph.header.name.clone());
+        overall.enable_steady_tick(TICK);
+        let paint = Paint::for_stderr();
+        Self {
+            bars,
+            overall,
+            running: BTreeMap::new(),
+            narrator: Narrator::new(paint),
+            paint,
+            verbose,
+        }
+    }
+
+    fn scroll(&self, text: &str) {
+        // A terminal that has gone away does not stop the run.
+        let _ = self.bars.println(text);
+    }
+
+    fn begin(&mut self, state: &State, node: NodeIndex, what: &str) {
+        if let Some(phase) = phase_of(state.graph(), node) {
+            self.overall.set_prefix(phase);
+        }
+        if self.running.len() >= SPINNERS_MAX || self.running.contains_key(&node) {
+            return;
+        }
+        let spinner = self.bars.add(ProgressBar::new_spinner());
+        spinner.set_style(style("  {spinner} {msg} · {elapsed}"));
+        spinner.set_message(format!("{what}{}", state.graph().node(node).id));
+        spinner.enable_steady_tick(TICK);
+        self.running.insert(node, spinner);
+    }
+
+    fn end(&mut self, node: NodeIndex) {
+        if let Some(spinner) = self.running.remove(&node) {
+            spinner.finish_and_clear();
+            self.bars.remove(&spinner);
+        }
+    }
+
+    fn follow(&mut self, state: &State, record: &Record) {
+        match record {
+            Record::StepStarted { node, .. } => self.begin(state, *node, ""),
+            Record::UndoStarted { node, .. } => self.begin(state, *node, "undoing "),
+            Record::TimerSet { node, .. } => self.begin(state, *node, "◷ "),
+            Record::StepEnded { node, .. }
+            | Record::UndoEnded { node, .. }
+            | Record::TimerFired { node, .. }
+            | Record::Skipped { node, .. } => self.end(*node),
+            Record::Breached { node, .. } if state.status(*node).is_ended() => self.end(*node),
+            Record::Expanded { .. } => self.overall.set_length(steps_of(state.graph())),
+            Record::RunEnded { .. } => {
+                for node in self.running.keys().copied().collect::<Vec<_>>() {
+                    self.end(node);
+                }
+                self.overall.finish_and_clear();
+            }
+            Record::RunCreated { .. }
+            | Record::Resumed { .. }
+            | Record::Breached { .. }
+            | Record::Waiting { .. }
+            | Record::Answered { .. }
+            | Record::Paused { .. }
+            | Record::CancelRequested { .. }
+            | Record::RollbackStarted { .. } => {}
+        }
+    }
+}
+
+impl Observer for Live {
+    fn record(&mut self, state: &State, _: RecordSeq, record: &Record) {
+        let line = self.narrator.line(state, record);
+        let spins = matches!(
+            record,
+            Record::StepStarted { .. } | Record::UndoStarted { .. } | Record::TimerSet { .. }
+        );
+        if let Some(line) = line.filter(|_| !spins) {
+            self.scroll(&line);
+        }
+        self.follow(state, record);
+        self.overall.set_position(ended_of(state));
+    }
+
+    fn output(&mut self, chunk: &LogChunk) {
+        if self.verbose || chunk.stream == Stream::Note {
+            for line in output_lines(chunk) {
+                self.scroll(&self.paint.dim(&line));
+            }
+        }
+    }
+
+    fn notice(&mut self, line: &str) {
+        self.scroll(&self.paint.yellow(line));
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        // Also if the engine left in the middle: no half line stays on the terminal.
+        let _ = self.bars.clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template).expect("the templates are ours");
+    style
+        .progress_chars("━━─")
+        .tick_strings(&["⠋", "⠙", "⠸", "⠴", "⠦", "⠇", " "])
+}
+
+fn is_leaf(kind: &NodeKind) -> bool {
+    match kind {
+        NodeKind::Action(_)
+        | NodeKind::Wait { .. }
+        | NodeKind::Watch(_)
+        | NodeKind::Approve { .. }
+        | NodeKind::Checklist(_) => true,
+        NodeKind::Sequence { .. }
+        | NodeKind::Parallel { .. }
+        | NodeKind::Dag { .. }
+        | NodeKind::Rolling(_)
+        | NodeKind::Foreach(_)
+        | NodeKind::Block { .. } => false,
+    }
+}
+
+fn steps_of(graph: &Graph) -> u64 {
+    graph.nodes.iter().filter(|node| is_leaf(&node.kind)).count() as u64
+}
+
+fn ended_of(state: &State) -> u64 {
+    let nodes = (0..).map(NodeIndex).zip(&state.graph().nodes);
+    nodes
+        .filter(|(at, node)| is_leaf(&node.kind) && state.status(*at).is_ended())
+        .count() as u64
+}
+
+fn phase_of(graph: &Graph, node: NodeIndex) -> Option<String> {
+    let mut at = Some(node);
+    while let Some(index) = at {
+        let node = graph.node(index);
+        if node.phase.is_some() {
+            return Some(node.name.clone());
+        }
+        at = node.parent;
+    }
+    None
+}
