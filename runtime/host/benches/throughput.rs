@@ -79,9 +79,31 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         batch.await??;
     }
     report("accept into the outbox", MESSAGES, started.elapsed());
-    println!("{:?}", host.metrics().recent);
+    paced(&host).await;
     host.shutdown().await;
     Ok(())
+}
+
+/// At-least-once messages to 10 agents at the rate that a node must bear with ease; prints the last ten seconds' latencies.
+async fn paced(host: &Host) {
+    const SECONDS: usize = 11;
+    let mut tick = tokio::time::interval(Duration::from_millis(10));
+    let mut deliveries = tokio::task::JoinSet::new();
+    for n in 0..SECONDS * 100 {
+        tick.tick().await;
+        let batch = (0..10).map(|agent| {
+            message(
+                n,
+                &format!("agent-{agent}"),
+                Delivery::AtLeastOnce,
+                &format!("{agent}-paced"),
+            )
+        });
+        let (host, batch) = (host.clone(), batch.collect());
+        deliveries.spawn(async move { host.deliver(batch).await });
+    }
+    deliveries.join_all().await;
+    println!("at least once, 1,000 a second: {:?}", host.metrics().recent);
 }
 
 /// Delivers messages, spread over the agents, and waits until all are handled.

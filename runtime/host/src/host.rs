@@ -126,11 +126,12 @@ impl Host {
                 allowed: spec.limits.memory_bytes,
             });
         }
-        context.store.begin_epoch(&spec.name, epoch).await?;
+        let state = context.store.begin_epoch(&spec.name, epoch).await?;
+        let state = State::new(state, spec.limits.state_bytes);
         let agent = self
             .shared
             .workers
-            .enter(|| Agent::start(context, Arc::new(spec.clone()), epoch, prepared))?;
+            .enter(|| Agent::start(context, Arc::new(spec.clone()), epoch, prepared, state))?;
         self.shared
             .agents
             .write()
@@ -194,7 +195,12 @@ impl Host {
 
     /// Stops all agents, as [`Host::stop_agent`] does.
     pub async fn shutdown(&self) {
-        let names: Vec<AgentName> = self.read_agents().keys().cloned().collect();
+        let names: Vec<AgentName> = {
+            let agents = self.read_agents();
+            // All at once: what one is still handling delays no other.
+            agents.values().for_each(|agent| agent.begin_stop());
+            agents.keys().cloned().collect()
+        };
         for name in &names {
             let _change = self.change(name).await;
             self.stop(name).await;

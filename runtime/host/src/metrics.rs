@@ -136,14 +136,15 @@ impl Metrics {
     }
 
     pub(super) fn read(&self) -> HostMetrics {
-        self.with(|figures, number| HostMetrics {
+        let elapsed = self.start.elapsed();
+        self.with(|figures, _| HostMetrics {
             handled_total: figures.handled,
             failed_total: figures.failed,
             duplicates_total: figures.duplicates,
             crashes_total: figures.crashes,
             dropped_total: figures.dropped,
             latency: figures.latency(),
-            recent: figures.recent(number),
+            recent: figures.recent(elapsed),
         })
     }
 
@@ -186,7 +187,10 @@ impl Figures {
         }
     }
 
-    fn recent(&self, now: u64) -> Recent {
+    /// The last ten whole seconds, and what there is of the one that is not over.
+    fn recent(&self, elapsed: Duration) -> Recent {
+        let now = elapsed.as_secs();
+        let window = RECENT_SECONDS as f64 + f64::from(elapsed.subsec_millis()) / 1_000.0;
         let recent = || {
             let in_window =
                 move |second: &&Second| second.number <= now && now - second.number <= RECENT_SECONDS as u64;
@@ -209,7 +213,7 @@ impl Figures {
             return Recent::default();
         }
         Recent {
-            handled_per_second: handled as f64 / now.clamp(1, RECENT_SECONDS as u64) as f64,
+            handled_per_second: handled as f64 / elapsed.as_secs_f64().clamp(1.0, window),
             failed_percent: failed as f64 * 100.0 / (handled + failed) as f64,
             p50_ms: if handled == 0 { 0.0 } else { percentile(50) },
             p99_ms: if handled == 0 { 0.0 } else { percentile(99) },

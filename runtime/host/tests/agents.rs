@@ -442,6 +442,61 @@ async fn limits_are_checked_before_an_agent_starts() {
     assert!(matches!(stopped, Err(HostError::UnknownAgent(_))), "{stopped:?}");
 }
 
+/// Calls each function that the examples do not, and answers with the number of the first whose answer is wrong.
+const CALLS: &str = r#"(module
+    (import "caxton" "send" (func $send (param i32 i32) (result i32)))
+    (import "caxton" "log" (func $log (param i32 i32 i32)))
+    (import "caxton" "now_ms" (func $now (result i64)))
+    (import "caxton" "random" (func $random (param i32 i32)))
+    (import "caxton" "state_get" (func $get (param i32 i32 i32 i32) (result i32)))
+    (import "caxton" "state_set" (func $set (param i32 i32 i32 i32) (result i32)))
+    (import "caxton" "state_delete" (func $delete (param i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 0) "key and value")
+    (func $wrong (param $number i32) (param $found i32) (param $wanted i32) (result i32)
+        (select (i32.const 0) (local.get $number) (i32.eq (local.get $found) (local.get $wanted))))
+    (func $set_key (param $key_len i32) (result i32)
+        (call $set (i32.const 0) (local.get $key_len) (i32.const 8) (i32.const 5)))
+    (func $get_key (result i32)
+        (call $get (i32.const 0) (i32.const 3) (i32.const 600) (i32.const 2)))
+    (func $delete_key (result i32)
+        (call $delete (i32.const 0) (i32.const 3)))
+    (func (export "caxton_alloc") (param i32) (result i32) i32.const 1024)
+    (func (export "caxton_init") (result i32)
+        (i32.or
+            (call $wrong (i32.const 1) (call $set_key (i32.const 3)) (i32.const -4))
+            (call $wrong (i32.const 2) (call $send (i32.const 0) (i32.const 3)) (i32.const -4))))
+    (func (export "caxton_handle") (param i32 i32) (result i32) (local $w i32)
+        (call $log (i32.const 2) (i32.const 0) (i32.const 13))
+        (call $random (i32.const 512) (i32.const 16))
+        (block $done
+            (br_if $done (local.tee $w
+                (call $wrong (i32.const 3) (i64.eqz (i64.load (i32.const 512))) (i32.const 0))))
+            (br_if $done (local.tee $w
+                (call $wrong (i32.const 4) (i64.gt_s (call $now) (i64.const 1700000000000)) (i32.const 1))))
+            (br_if $done (local.tee $w (call $wrong (i32.const 5) (call $delete_key) (i32.const -1))))
+            (br_if $done (local.tee $w (call $wrong (i32.const 6) (call $set_key (i32.const 3)) (i32.const 0))))
+            (br_if $done (local.tee $w (call $wrong (i32.const 7) (call $get_key) (i32.const 5))))
+            ;; There was room for two bytes: "va", and nothing after it.
+            (br_if $done (local.tee $w
+                (call $wrong (i32.const 8) (i32.load (i32.const 600)) (i32.const 0x6176))))
+            (br_if $done (local.tee $w (call $wrong (i32.const 9) (call $delete_key) (i32.const 0))))
+            (br_if $done (local.tee $w (call $wrong (i32.const 10) (call $get_key) (i32.const -1))))
+            (br_if $done (local.tee $w (call $wrong (i32.const 11) (call $set_key (i32.const 257)) (i32.const -2))))
+            (br_if $done (local.tee $w
+                (call $wrong (i32.const 12) (call $send (i32.const 0) (i32.const 13)) (i32.const -2)))))
+        (local.get $w)))"#;
+
+#[tokio::test]
+async fn each_host_function_answers_as_documented() {
+    let bench = Bench::new();
+    bench.start("calls", CALLS).await;
+    assert_eq!(
+        bench.deliver(message("a", "calls")).await,
+        MessageOutcome::Handled
+    );
+}
+
 /// A module that cannot run as an agent, and what is said about it.
 async fn check_invalid(bench: &Bench, module: &str, problems: &[&str]) {
     match bench.host.validate(module.into()).await {

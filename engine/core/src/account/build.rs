@@ -336,26 +336,20 @@ fn reason(state: &State, records: &[Record], traces: &[Trace]) -> String {
         let note = traces[node.index()].note.clone();
         note.map_or_else(String::new, |note| format!(": {note}"))
     };
-    let rollback = records.iter().rev().find_map(|record| match record {
-        Record::RollbackStarted { reason, to, .. } => Some(match to {
-            Some(to) => format!("{reason}; rolled back to checkpoint `{to}`"),
-            None => format!("{reason}; rolled back"),
-        }),
+    let failed = || match *state.status(NodeIndex::ROOT) {
+        NodeStatus::Failed(failure) => {
+            Some(format!("`{}` failed{}", id(failure.origin), why(failure.origin)))
+        }
         _ => None,
-    });
+    };
     match state.run_end() {
         Some(RunEnd::Succeeded) => match tolerated(state) {
             0 => "all steps ended well".to_owned(),
             1 => "all steps ended well but one, whose failure the plan tolerates".to_owned(),
             count => format!("all steps ended well but {count}, whose failures the plan tolerates"),
         },
-        Some(RunEnd::Failed) => match *state.status(NodeIndex::ROOT) {
-            NodeStatus::Failed(failure) => {
-                format!("`{}` failed{}", id(failure.origin), why(failure.origin))
-            }
-            _ => "a step failed".to_owned(),
-        },
-        Some(RunEnd::RolledBack) => rollback.unwrap_or_else(|| "rolled back".to_owned()),
+        Some(RunEnd::Failed) => failed().unwrap_or_else(|| "a step failed".to_owned()),
+        Some(RunEnd::RolledBack) => rolled_back(state, records, failed()),
         Some(RunEnd::Stuck) => {
             let stuck = (0..)
                 .map(NodeIndex)
@@ -373,6 +367,24 @@ fn reason(state: &State, records: &[Record], traces: &[Trace]) -> String {
         Some(RunEnd::Cancelled) => "cancelled by a person".to_owned(),
         None if state.is_rolling_back() => "being rolled back".to_owned(),
         None => "going on, or its engine died".to_owned(),
+    }
+}
+
+fn rolled_back(state: &State, records: &[Record], failed: Option<String>) -> String {
+    let asked = records.iter().rev().find_map(|record| match record {
+        Record::RollbackStarted { reason, to, .. } => Some((reason.clone(), to.clone())),
+        _ => None,
+    });
+    let (asked, to) = asked.unwrap_or_default();
+    let why = failed.unwrap_or(asked);
+    let what = match to {
+        Some(to) => format!("what was done after checkpoint `{to}` was undone"),
+        None => "what was done was undone".to_owned(),
+    };
+    match state.cannot_undo().len() {
+        0 => format!("{why}; {what}"),
+        1 => format!("{why}; {what}, but for one step that cannot be"),
+        count => format!("{why}; {what}, but for {count} steps that cannot be"),
     }
 }
 

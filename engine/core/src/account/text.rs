@@ -43,17 +43,7 @@ impl Account {
                 paint(color_of(phase.status), &title),
                 paint("2", &length)
             );
-            let width = phase.steps.iter().map(|step| step.name.chars().count()).max();
-            for step in &phase.steps {
-                let name = format!("{:width$}", step.name, width = width.unwrap_or(0));
-                let title = format!("{} {name}", mark(step.status));
-                let _ = writeln!(
-                    out,
-                    "  {}  {}",
-                    paint(color_of(step.status), &title),
-                    details(step)
-                );
-            }
+            self.list_steps(&mut out, &phase.steps, &paint);
         }
         if !self.targets.is_empty() {
             let _ = writeln!(out, "\n{}", paint("1", "Targets"));
@@ -97,6 +87,34 @@ impl Account {
             let _ = writeln!(out, "\nCheckpoint reached: {checkpoint}");
         }
         out
+    }
+
+    fn list_steps(&self, out: &mut String, steps: &[StepAccount], paint: &dyn Fn(&str, &str) -> String) {
+        // What an ended run has not come to is counted, not listed.
+        let is_shown = |step: &&StepAccount| self.end.is_none() || step.status != "pending";
+        let width = steps
+            .iter()
+            .filter(is_shown)
+            .map(|step| step.name.chars().count());
+        let width = width.max().unwrap_or(0);
+        for step in steps.iter().filter(is_shown) {
+            let title = format!("{} {:width$}", mark(step.status), step.name);
+            let _ = writeln!(
+                out,
+                "  {}  {}",
+                paint(color_of(step.status), &title),
+                details(step)
+            );
+        }
+        match steps.len() - steps.iter().filter(is_shown).count() {
+            0 => {}
+            1 => {
+                let _ = writeln!(out, "  {}", paint("2", "· 1 step not reached"));
+            }
+            count => {
+                let _ = writeln!(out, "  {}", paint("2", &format!("· {count} steps not reached")));
+            }
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! From graph and forecasts to the preview.
 
 use super::availability::most_down;
-use super::{AT_RUN_TIME, Change, ChangeCount, Entry, Forecasted, Preview};
+use super::{AT_RUN_TIME, Change, ChangeCount, Entry, Forecasted, IN_ORDER, Preview};
 use crate::schedule::MAX_PARALLEL;
 use crate::template::{Scope, is_template, resolve};
 use caxplan_model::{ActionStep, Graph, Items, Map, Node, NodeIndex, NodeKind, Undo, Value};
@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 /// The preview of a graph. Steps without a forecast are shown as unknown, unless they only read.
 pub fn build(graph: &Graph, forecasts: &BTreeMap<NodeIndex, Forecasted>) -> Preview {
     let target = |node: NodeIndex| target(graph, node);
+    let mut batches = BTreeMap::new();
     let mut preview = Preview {
         plan: graph.header.name.clone(),
         description: graph.header.description.clone(),
@@ -33,7 +34,13 @@ pub fn build(graph: &Graph, forecasts: &BTreeMap<NodeIndex, Forecasted>) -> Prev
         .map(|child| (child, 0))
         .collect();
     while let Some((at, depth)) = open.pop() {
-        let entry = entry(graph, at, depth, forecasts.get(&at));
+        let mut entry = entry(graph, at, depth, forecasts.get(&at));
+        entry.batch = batches.remove(&at);
+        if let NodeKind::Rolling(rolling) = &graph.node(at).kind {
+            for (number, batch) in (1..).zip(&rolling.batches) {
+                batches.extend(batch.iter().map(|child| (*child, number)));
+            }
+        }
         note(&mut preview, graph.node(at), &entry);
         preview.entries.push(entry);
         open.extend(children(graph, at).rev().map(|child| (child, depth + 1)));
@@ -91,6 +98,7 @@ fn entry(graph: &Graph, at: NodeIndex, depth: u32, forecast: Option<&Forecasted>
         id: node.id.clone(),
         name: node.name.clone(),
         what: String::new(),
+        batch: None,
         group: false,
         holds_others: children(graph, at).next().is_some(),
         target: target(graph, at),
@@ -115,7 +123,7 @@ fn entry(graph: &Graph, at: NodeIndex, depth: u32, forecast: Option<&Forecasted>
         None => String::new(),
     };
     match &node.kind {
-        NodeKind::Sequence { .. } => entry.what = "one after the other".to_owned(),
+        NodeKind::Sequence { .. } => entry.what = IN_ORDER.to_owned(),
         NodeKind::Parallel { max: 0, .. } => entry.what = "all at once".to_owned(),
         NodeKind::Parallel { max, .. } => entry.what = format!("{max} at once"),
         NodeKind::Dag { .. } => entry.what = "as their needs are met".to_owned(),

@@ -1,6 +1,6 @@
 //! The preview as a diagram: Mermaid and DOT.
 
-use super::{Change, Entry, Preview};
+use super::{Change, Entry, IN_ORDER, Preview};
 use caxplan_model::NodeIndex;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -55,7 +55,7 @@ impl Preview {
                 }
             };
             let clips = format!("{}{}", clip("ltail", from), clip("lhead", to));
-            let _ = writeln!(out, "  n{} -> n{} [{}];", end(from).0, end(to).0, clips.trim());
+            let _ = writeln!(out, "  n{} -> n{}{clips};", end(from).0, end(to).0);
         }
         out.push_str("}\n");
         out
@@ -100,11 +100,11 @@ impl Preview {
             .map(|entry| {
                 (
                     entry.node,
-                    entry.what == "one after the other" || entry.what.starts_with("block"),
+                    entry.what == IN_ORDER || entry.what.starts_with("block"),
                 )
             })
             .collect();
-        let mut last: BTreeMap<Option<NodeIndex>, NodeIndex> = BTreeMap::new();
+        let mut last: BTreeMap<Option<NodeIndex>, (NodeIndex, Option<u32>)> = BTreeMap::new();
         let mut arrows = Vec::new();
         for entry in &self.entries {
             for need in &entry.needs {
@@ -118,8 +118,10 @@ impl Preview {
             let in_order = entry
                 .parent
                 .is_none_or(|parent| chained.get(&parent).copied().unwrap_or(true));
-            let before = last.insert(entry.parent, entry.node);
-            if let (true, true, Some(from)) = (in_order, entry.needs.is_empty(), before) {
+            let before = last.insert(entry.parent, (entry.node, entry.batch));
+            // One arrow from batch to batch, not from each to each.
+            let next_batch = before.is_some_and(|(_, batch)| batch != entry.batch);
+            if let (true, true, Some((from, _))) = (in_order || next_batch, entry.needs.is_empty(), before) {
                 arrows.push(Arrow { from, to: entry.node });
             }
         }

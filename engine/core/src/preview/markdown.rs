@@ -1,7 +1,7 @@
 //! The preview for a review comment.
 
 use super::tree::{arguments, remarks};
-use super::{Change, Preview};
+use super::{Change, IN_ORDER, Preview};
 use std::fmt::Write as _;
 
 impl Preview {
@@ -28,7 +28,9 @@ impl Preview {
             if let Some(target) = &entry.target {
                 let _ = write!(out, " on `{target}`");
             }
-            let _ = write!(out, " — {}", entry.what);
+            if entry.what != IN_ORDER {
+                let _ = write!(out, " — {}", entry.what);
+            }
             let arguments = arguments(&entry.arguments);
             if !arguments.is_empty() {
                 let _ = write!(out, " `{}`", arguments.replace('`', "'"));

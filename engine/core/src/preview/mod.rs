@@ -18,6 +18,9 @@ use serde::Serialize;
 /// What stands for a value that only the run will know.
 pub const AT_RUN_TIME: &str = "known at run time";
 
+/// What a sequence is: the usual case, which renderings need not say.
+const IN_ORDER: &str = "one after the other";
+
 /// What is known of one step before the run: filled by whoever can ask the adapters.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Forecasted {
@@ -102,6 +105,8 @@ pub struct Entry {
     pub name: String,
     /// What it is, in a word or two: `sequence`, `parallel`, `batches of 1`, an action's name.
     pub what: String,
+    /// The batch of a loop that it belongs to, from 1.
+    pub batch: Option<u32>,
     /// Whether it is a group.
     pub group: bool,
     /// Whether entries of their own stand below it: not so for a loop whose list only the run will know.

@@ -1,7 +1,7 @@
 //! The preview on a terminal.
 
-use super::{Change, Entry, Preview};
-use caxplan_model::{Map, NodeIndex, OnFailure, Value};
+use super::{Change, Entry, IN_ORDER, Preview};
+use caxplan_model::{Map, NodeIndex, OnFailure, StepId, Value};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -47,7 +47,9 @@ impl Preview {
             if let Some(target) = &entry.target {
                 let _ = write!(out, " {}", paint("36", &format!("@{target}")));
             }
-            let _ = write!(out, "  {}", paint("2", &entry.what));
+            if entry.what != IN_ORDER {
+                let _ = write!(out, "  {}", paint("2", &entry.what));
+            }
             let arguments = arguments(&entry.arguments);
             if !arguments.is_empty() {
                 let _ = write!(out, " {}", paint("2", &arguments));
@@ -90,16 +92,10 @@ impl Preview {
             }
         };
         list("Targets down at once", vec![self.down.to_string()]);
-        list(
-            "Cannot be rolled back",
-            self.cannot_undo.iter().map(ToString::to_string).collect(),
-        );
-        list(
-            "In doubt after a crash",
-            self.in_doubt.iter().map(ToString::to_string).collect(),
-        );
-        let with = |items: &[(caxplan_model::StepId, String)]| {
-            let item = |(step, text): &(caxplan_model::StepId, String)| format!("{step} ({text})");
+        list("Cannot be rolled back", gathered(&self.cannot_undo));
+        list("In doubt after a crash", gathered(&self.in_doubt));
+        let with = |items: &[(StepId, String)]| {
+            let item = |(step, text): &(StepId, String)| format!("{step} ({text})");
             items.iter().map(item).collect::<Vec<_>>()
         };
         list("Takes its time", with(&self.times));
@@ -224,4 +220,29 @@ pub(super) fn arguments(arguments: &Map) -> String {
         }
     };
     arguments.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
+/// Steps for a list: those of one phase that share their name, as the elements of a loop do, are counted together.
+fn gathered(steps: &[StepId]) -> Vec<String> {
+    let mut groups: Vec<((&str, &str), u32, &StepId)> = Vec::new();
+    let mut places: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for step in steps {
+        let path = step.as_str();
+        let key = (
+            path.split('/').next().unwrap_or_default(),
+            path.rsplit('/').next().unwrap_or_default(),
+        );
+        match places.get(&key) {
+            Some(place) => groups[*place].1 += 1,
+            None => {
+                places.insert(key, groups.len());
+                groups.push((key, 1, step));
+            }
+        }
+    }
+    let text = |((phase, name), count, first): ((&str, &str), u32, &StepId)| match count {
+        1 => first.to_string(),
+        count => format!("{phase}/…/{name} ({count} times)"),
+    };
+    groups.into_iter().map(text).collect()
 }

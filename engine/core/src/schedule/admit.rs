@@ -27,15 +27,15 @@ impl Scheduler {
         match &self.state.graph.node(group).kind {
             NodeKind::Parallel { max, .. } => {
                 let max = at_once(*max);
-                self.readmit(group, max);
+                self.readmit(group, 0..count, max);
             }
             NodeKind::Rolling(rolling) => {
                 let max = at_once(rolling.max_unavailable.unwrap_or(0));
-                self.readmit(group, max);
+                self.readmit(group, self.batch_range(group), max);
             }
             NodeKind::Dag { max, .. } => {
                 let max = at_once(*max);
-                self.readmit(group, max);
+                self.readmit(group, 0..count, max);
                 let ready = self.state.children(group).iter().copied().filter(|child| {
                     let node = &self.state.nodes[child.index()];
                     !node.status.is_ended() && node.needs_left == 0 && !self.live.get(*child).admitted
@@ -103,9 +103,9 @@ impl Scheduler {
     }
 
     /// Children that the driver is busy with go on, and those that have begun come before others.
-    fn readmit(&mut self, group: NodeIndex, max: u32) {
+    fn readmit(&mut self, group: NodeIndex, range: Range<usize>, max: u32) {
         for first in [true, false] {
-            for at in 0..self.state.children(group).len() {
+            for at in range.clone() {
                 let child = self.state.children(group)[at];
                 let node = &self.state.nodes[child.index()];
                 let busy = !matches!(self.live.activity(child), Activity::Idle | Activity::Open);
@@ -149,10 +149,15 @@ impl Scheduler {
         if batch < self.state.batches_ended(group) {
             return self.pause_between_batches(group, turn);
         }
+        self.admit_some(group, self.batch_range(group), max);
+    }
+
+    /// Which children belong to the batch that is going on or comes next.
+    fn batch_range(&self, group: NodeIndex) -> Range<usize> {
+        let batch = self.state.group(group).batch;
         let ends = &self.state.shapes.get(group).batch_ends;
         let end = |batch: u32| ends.get(batch as usize).map_or(0, |end| *end as usize);
-        let range = batch.checked_sub(1).map_or(0, end)..end(batch);
-        self.admit_some(group, range, max);
+        batch.checked_sub(1).map_or(0, end)..end(batch)
     }
 
     fn pause_between_batches(&mut self, group: NodeIndex, turn: &mut Turn<'_>) {

@@ -164,11 +164,13 @@ impl State {
         }
     }
 
-    /// A part of the tree is as if it had not begun. What is in doubt stays so.
+    /// A part of the tree is as if it had not begun. What is in doubt is settled when its turn comes again.
     fn forget_all(&mut self, node: NodeIndex) {
         let mut open = vec![node];
         while let Some(at) = open.pop() {
-            if !matches!(self.status(at), NodeStatus::InDoubt(_)) {
+            if matches!(self.status(at), NodeStatus::InDoubt(_)) {
+                self.nodes[at.index()].begun = false;
+            } else {
                 self.forget(at);
             }
             open.extend_from_slice(&self.shapes.get(at).children);

@@ -211,7 +211,8 @@ impl Scheduler {
             return;
         }
         // What has records has passed its condition.
-        let passed = self.state.nodes[node.index()].begun;
+        let state = &self.state.nodes[node.index()];
+        let passed = state.begun || matches!(state.status, NodeStatus::InDoubt(_));
         match &self.state.graph.node(node).when {
             Some(when) if !passed => {
                 let text = when.clone();

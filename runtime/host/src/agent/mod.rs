@@ -6,11 +6,13 @@ mod turn;
 
 pub(crate) use task::Context;
 
-use crate::wasm::Prepared;
+use crate::wasm::{Identity, Prepared, State};
 use caxton_model::{AgentName, AgentSpec, Envelope, Epoch, MessageOutcome};
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use supervise::Supervisor;
 use task::Task;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -120,19 +122,28 @@ impl Agent {
         spec: Arc<AgentSpec>,
         epoch: Epoch,
         prepared: Arc<Prepared>,
+        state: State,
     ) -> Self {
         let (mailbox, queue) = mpsc::channel(spec.limits.mailbox as usize);
         let mode = watch::Sender::new(Mode::Running);
         let figures = Arc::new(Figures::default());
-        let task = Task::new(
+        let task = Task {
             context,
-            spec.clone(),
-            epoch,
             prepared,
+            identity: Arc::new(Identity {
+                agent: spec.name.clone(),
+                limits: spec.limits,
+            }),
+            epoch,
             queue,
-            mode.subscribe(),
-            figures.clone(),
-        );
+            waiting: VecDeque::new(),
+            mode: mode.subscribe(),
+            figures: figures.clone(),
+            supervisor: Supervisor::new(spec.restart),
+            state: Some(state),
+            instance: None,
+            spec: spec.clone(),
+        };
         Self {
             spec,
             epoch,
@@ -180,9 +191,14 @@ impl Agent {
         });
     }
 
+    /// Lets the agent take no more messages; [`Agent::stop`] waits until it has stopped.
+    pub(crate) fn begin_stop(&self) {
+        self.mode.send_replace(Mode::Stopping);
+    }
+
     /// Waits for the messages that are being handled, and refuses the rest.
     pub(crate) async fn stop(&self) {
-        self.mode.send_replace(Mode::Stopping);
+        self.begin_stop();
         self.mailbox.closed().await;
     }
 

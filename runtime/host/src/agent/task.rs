@@ -32,49 +32,20 @@ pub(super) struct Task {
     pub(super) context: Arc<Context>,
     pub(super) spec: Arc<AgentSpec>,
     pub(super) epoch: Epoch,
-    prepared: Arc<Prepared>,
-    identity: Arc<Identity>,
-    queue: mpsc::Receiver<Item>,
+    pub(super) prepared: Arc<Prepared>,
+    pub(super) identity: Arc<Identity>,
+    pub(super) queue: mpsc::Receiver<Item>,
     /// Taken from the mailbox for the next turn.
     pub(super) waiting: VecDeque<Item>,
-    mode: watch::Receiver<Mode>,
+    pub(super) mode: watch::Receiver<Mode>,
     pub(super) figures: Arc<Figures>,
-    supervisor: Supervisor,
-    /// `None` until it is read from the store, and again after a commit has failed.
+    pub(super) supervisor: Supervisor,
+    /// `None` after a commit has failed, until it is read again.
     pub(super) state: Option<State>,
-    instance: Option<Instance>,
+    pub(super) instance: Option<Instance>,
 }
 
 impl Task {
-    pub(super) fn new(
-        context: Arc<Context>,
-        spec: Arc<AgentSpec>,
-        epoch: Epoch,
-        prepared: Arc<Prepared>,
-        queue: mpsc::Receiver<Item>,
-        mode: watch::Receiver<Mode>,
-        figures: Arc<Figures>,
-    ) -> Self {
-        let identity = Arc::new(Identity {
-            agent: spec.name.clone(),
-            limits: spec.limits,
-        });
-        Self {
-            context,
-            epoch,
-            prepared,
-            identity,
-            queue,
-            waiting: VecDeque::new(),
-            mode,
-            figures,
-            supervisor: Supervisor::new(spec.restart),
-            state: None,
-            instance: None,
-            spec,
-        }
-    }
-
     /// Runs until the agent is stopped or fenced off. Messages left over are dropped, which their senders see as not here.
     pub(super) async fn run(mut self) {
         loop {

@@ -52,3 +52,51 @@ pub(super) fn prune(connection: &Connection, now_ms: u64) -> Result<(), StoreErr
     )?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::schema;
+
+    const HOUR_MS: u64 = 60 * 60 * 1_000;
+
+    #[test]
+    fn what_is_too_old_is_forgotten_and_nothing_else() {
+        let dir = tempfile::TempDir::new().expect("a temporary folder");
+        let connection = schema::open_writer(&dir.path().join("store.db")).expect("it opens");
+        let now = 1_000 * HOUR_MS;
+        let rows = [("old", now - HOUR_MS - 1), ("young", now - HOUR_MS)];
+        for (id, at) in rows {
+            let handled = "INSERT INTO handled (agent, id, at) VALUES ('a', ?1, ?2)";
+            connection
+                .execute(handled, params![id, Number(at)])
+                .expect("a row");
+            for (envelope, state) in [(None, "acknowledged"), (Some("{}"), "waiting")] {
+                let answer = "INSERT INTO client_mailbox (client, id, envelope, at) VALUES ('c', ?1, ?2, ?3)";
+                let row = params![format!("{id} {state}"), envelope, Number(at)];
+                connection.execute(answer, row).expect("a row");
+            }
+        }
+        let check = |at: u64, handled: &str, answers: &str, waiting: u64| {
+            prune(&connection, at).expect("pruned");
+            let text = |sql| {
+                connection
+                    .query_row(sql, [], |row| row.get::<_, Option<String>>(0))
+                    .expect("a row")
+            };
+            assert_eq!(
+                text("SELECT group_concat(id) FROM handled").unwrap_or_default(),
+                handled
+            );
+            assert_eq!(
+                text("SELECT group_concat(id) FROM client_mailbox").unwrap_or_default(),
+                answers
+            );
+            let counted = connection.query_row("SELECT waiting FROM clients", [], |row| row.get(0));
+            assert_eq!(counted.map(|Number(count)| count), Ok(waiting));
+        };
+        check(now, "young", "old waiting,young acknowledged,young waiting", 2);
+        check(now + 1, "", "old waiting,young waiting", 2);
+        check(now + 7 * 24 * HOUR_MS, "", "", 0);
+    }
+}

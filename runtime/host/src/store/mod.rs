@@ -8,6 +8,7 @@ mod mailbox;
 mod modules;
 mod number;
 mod outbox;
+mod reader;
 mod schema;
 mod writer;
 
@@ -17,10 +18,11 @@ pub use error::StoreError;
 pub use mailbox::{CLIENT_MAILBOX_MAX, Fetched};
 pub use outbox::{DeadLetter, OUTBOX_MAX, OutboxEntry};
 
+use reader::Readers;
 use rusqlite::Connection;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use writer::Writer;
 
 /// A node's durable memory: outbox, clients' mailboxes, agents' state and remembered message ids, modules.
@@ -35,7 +37,7 @@ pub struct Store {
 struct Shared {
     folder: PathBuf,
     writer: Writer,
-    reader: Mutex<Option<Connection>>,
+    readers: Readers,
     /// Held for as long as the store is open.
     _lock: File,
 }
@@ -53,12 +55,12 @@ impl Store {
         let lock = lock(&folder)?;
         let path = folder.join(FILE);
         let writer = Writer::start(schema::open_writer(&path)?)?;
-        let reader = schema::open_reader(&path)?;
+        let readers = Readers::open(path)?;
         Ok(Self {
             shared: Arc::new(Shared {
                 folder,
                 writer,
-                reader: Mutex::new(Some(reader)),
+                readers,
                 _lock: lock,
             }),
         })
@@ -68,8 +70,7 @@ impl Store {
     /// The folder is free for another process when the last handle is dropped, or the process ends.
     pub async fn close(&self) {
         self.shared.writer.close().await;
-        let shared = self.shared.clone();
-        let _ = tokio::task::spawn_blocking(move || drop(shared.reader())).await;
+        self.shared.readers.close().await;
     }
 
     fn path(&self) -> PathBuf {
@@ -80,19 +81,7 @@ impl Store {
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let shared = self.shared.clone();
-        let reading = tokio::task::spawn_blocking(move || {
-            let reader = shared.reader.lock().unwrap_or_else(PoisonError::into_inner);
-            read(reader.as_ref().ok_or(StoreError::Closed)?)
-        });
-        // A read is neither cancelled nor expected to panic; the runtime shuts down.
-        reading.await.map_err(|_| StoreError::Closed)?
-    }
-}
-
-impl Shared {
-    fn reader(&self) -> Option<Connection> {
-        self.reader.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.shared.readers.read(read).await
     }
 }
 

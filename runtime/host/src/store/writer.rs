@@ -126,21 +126,17 @@ fn in_savepoint<T>(
         return Err(error.clone());
     }
     let outbox = group.outbox.get();
-    group.connection.prepare_cached("SAVEPOINT job")?.execute([])?;
-    match write(group) {
-        Ok(value) => {
-            group.connection.prepare_cached("RELEASE job")?.execute([])?;
-            Ok(value)
-        }
-        Err(error) => {
-            group.outbox.set(outbox);
-            let undone = group.connection.execute_batch("ROLLBACK TO job; RELEASE job");
-            if undone.is_err() || group.connection.is_autocommit() {
-                *group.lost.borrow_mut() = Some(error.clone());
-            }
-            Err(error)
+    let run = |sql| Ok(group.connection.prepare_cached(sql)?.execute([])?);
+    run("SAVEPOINT job")?;
+    let done = write(group).and_then(|value| run("RELEASE job").map(|_| value));
+    if let Err(error) = &done {
+        group.outbox.set(outbox);
+        let undone = group.connection.execute_batch("ROLLBACK TO job; RELEASE job");
+        if undone.is_err() || group.connection.is_autocommit() {
+            *group.lost.borrow_mut() = Some(error.clone());
         }
     }
+    done
 }
 
 struct Thread {

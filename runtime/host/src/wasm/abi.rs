@@ -155,7 +155,9 @@ fn log(mut caller: Caller<'_, Guest>, level: i32, ptr: u32, len: u32) -> Result<
         current.log_lines += 1;
     }
     let agent = guest.identity.agent.as_str();
-    let line = String::from_utf8_lossy(&bytes[..bytes.len().min(LOG_LINE_BYTES_MAX)]);
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(LOG_LINE_BYTES_MAX)]);
+    // Whatever an agent writes stays within its line.
+    let line = text.replace(char::is_control, " ");
     match level {
         ..=0 => tracing::error!(target: "agent", agent, "{line}"),
         1 => tracing::warn!(target: "agent", agent, "{line}"),
