@@ -118,7 +118,6 @@ impl Task {
         if !failure.is_crash() {
             return;
         }
-        self.context.metrics.crashed();
         let now_ms = u64::try_from(self.context.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         match self.supervisor.failed(now_ms) {
             Verdict::Restart(pause) => {

@@ -73,6 +73,9 @@ impl Turn {
         match failed {
             Some((item, failure)) => {
                 task.drop_instance();
+                if failure.is_crash() {
+                    task.context.metrics.crashed();
+                }
                 fail(task, item, failure.to_string());
                 if fenced {
                     Ended::Fenced

@@ -46,9 +46,9 @@ impl Engine {
     pub(crate) fn new(config: &HostConfig) -> Result<Self, HostError> {
         let setup_error = |error: wasmtime::Error| HostError::Engine(format!("{error:#}"));
         let cache = open_cache(&config.cache_dir)?;
-        let engine = wasmtime::Engine::new(&engine_config(cache.clone(), Some(config))).or_else(|error| {
+        let engine = wasmtime::Engine::new(&engine_config(cache.clone(), config, true)).or_else(|error| {
             tracing::warn!(%error, "memory for agents cannot be reserved; it is allocated on demand");
-            wasmtime::Engine::new(&engine_config(cache, None)).map_err(setup_error)
+            wasmtime::Engine::new(&engine_config(cache, config, false)).map_err(setup_error)
         })?;
         let linker = abi::linker(&engine).map_err(setup_error)?;
         start_clock(&engine)?;
@@ -108,16 +108,17 @@ fn open_cache(dir: &Path) -> Result<Cache, HostError> {
         })
 }
 
-/// With memory reserved for as many agents as `pooled` allows, or allocated on demand.
-fn engine_config(cache: Cache, pooled: Option<&HostConfig>) -> Config {
+/// With memory reserved for all agents at once, or for each instance when it starts.
+fn engine_config(cache: Cache, host: &HostConfig, pooled: bool) -> Config {
+    let memory_bytes = host.limits_max.memory_bytes.max(RESERVATION_BYTES_MIN);
     let mut config = Config::new();
     config.cache(Some(cache));
     config.epoch_interruption(true);
     config.wasm_memory64(false);
     config.wasm_multi_memory(false);
-    if let Some(host) = pooled {
+    config.memory_reservation(memory_bytes);
+    if pooled {
         let instances = host.agents_max.saturating_add(SPARE_INSTANCES);
-        let memory_bytes = host.limits_max.memory_bytes.max(RESERVATION_BYTES_MIN);
         let mut pool = PoolingAllocationConfig::new();
         pool.total_core_instances(instances)
             .total_memories(instances)
@@ -127,7 +128,6 @@ fn engine_config(cache: Cache, pooled: Option<&HostConfig>) -> Config {
             .table_elements(TABLE_ELEMENTS_MAX)
             .max_memory_size(usize::try_from(memory_bytes).unwrap_or(usize::MAX));
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-        config.memory_reservation(memory_bytes);
     }
     config
 }
