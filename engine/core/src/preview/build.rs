@@ -29,12 +29,14 @@ pub fn build(graph: &Graph, forecasts: &BTreeMap<NodeIndex, Forecasted>) -> Prev
         questions: Vec::new(),
         entries: Vec::new(),
     };
-    let mut open: Vec<(NodeIndex, u32)> = children(graph, NodeIndex::ROOT)
+    let root = NodeIndex::ROOT;
+    let mut open: Vec<(NodeIndex, NodeIndex, u32)> = children(graph, root)
         .rev()
-        .map(|child| (child, 0))
+        .map(|child| (child, root, 0))
         .collect();
-    while let Some((at, depth)) = open.pop() {
+    while let Some((at, parent, depth)) = open.pop() {
         let mut entry = entry(graph, at, depth, forecasts.get(&at));
+        entry.parent = Some(parent);
         entry.batch = batches.remove(&at);
         if let NodeKind::Rolling(rolling) = &graph.node(at).kind {
             for (number, batch) in (1..).zip(&rolling.batches) {
@@ -43,7 +45,7 @@ pub fn build(graph: &Graph, forecasts: &BTreeMap<NodeIndex, Forecasted>) -> Prev
         }
         note(&mut preview, graph.node(at), &entry);
         preview.entries.push(entry);
-        open.extend(children(graph, at).rev().map(|child| (child, depth + 1)));
+        open.extend(children(graph, at).rev().map(|child| (child, at, depth + 1)));
     }
     fold_alike(graph, &mut preview.entries);
     preview
@@ -152,7 +154,7 @@ fn entry(graph: &Graph, at: NodeIndex, depth: u32, forecast: Option<&Forecasted>
         }
         NodeKind::Block { rescue, always, .. } => {
             entry.what = match (rescue, always) {
-                (None, None) => "block",
+                (None, None) => IN_ORDER,
                 (Some(_), None) => "block with rescue",
                 (None, Some(_)) => "block with always",
                 (Some(_), Some(_)) => "block with rescue and always",
@@ -269,13 +271,21 @@ fn likeness(entries: &[Entry]) -> String {
     }
 }
 
-/// The children of a node in the order of the plan.
+/// The children of a node in the order of the plan. The steps of a block that is nothing but its body are its own.
 pub(super) fn children(graph: &Graph, at: NodeIndex) -> impl DoubleEndedIterator<Item = NodeIndex> + use<> {
     let children: Vec<NodeIndex> = match &graph.node(at).kind {
         NodeKind::Sequence { children }
         | NodeKind::Parallel { children, .. }
         | NodeKind::Dag { children, .. } => children.clone(),
         NodeKind::Rolling(rolling) => rolling.batches.iter().flatten().copied().collect(),
+        NodeKind::Block {
+            body,
+            rescue: None,
+            always: None,
+        } => match &graph.node(*body).kind {
+            NodeKind::Sequence { children } => children.clone(),
+            _ => vec![*body],
+        },
         NodeKind::Block { body, rescue, always } => {
             std::iter::once(*body).chain(*rescue).chain(*always).collect()
         }

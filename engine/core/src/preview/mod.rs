@@ -95,7 +95,7 @@ pub struct ChangeCount {
 pub struct Entry {
     /// Its place in the graph.
     pub node: NodeIndex,
-    /// Its parent's place in the graph.
+    /// The place of the entry that it belongs to; the root's for phases.
     pub parent: Option<NodeIndex>,
     /// How deep it stands below the root: phases have 0.
     pub depth: u32,

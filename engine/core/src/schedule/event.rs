@@ -12,7 +12,8 @@ pub enum Event {
     Resume {
         /// What the user said about steps in doubt.
         in_doubt: InDoubtPolicy,
-        /// Run again all that came after this checkpoint.
+        /// Run again all that came after this checkpoint. Nothing came after one that was not reached: ask
+        /// [`State::is_reached`](super::State::is_reached) first.
         from: Option<CheckpointName>,
     },
     /// Answers [`Command::Prepare`]: the arguments were resolved and `before` was read; or that failed.
@@ -70,7 +71,8 @@ pub enum Event {
         /// The node that it belongs to.
         node: NodeIndex,
     },
-    /// A person answered an approval, a checklist or a question about a step in doubt.
+    /// A person answered an approval, a checklist or a question about a step in doubt. May come before
+    /// [`Event::Resume`], for a run that no engine has. Ignored if nobody asked for such an answer.
     Answered {
         /// Which.
         node: NodeIndex,
@@ -83,7 +85,8 @@ pub enum Event {
     Pause(bool),
     /// A person asked the run to end.
     Interrupt(Interrupt),
-    /// A person asked to undo what was done.
+    /// A person asked to undo what was done. Steps that run end first. May come before [`Event::Resume`], for a run that
+    /// no engine has. Ignored if a rollback is going on already, or if the checkpoint was not reached.
     Rollback {
         /// What was completed up to this checkpoint stays.
         to: Option<CheckpointName>,
