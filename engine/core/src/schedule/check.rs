@@ -37,10 +37,7 @@ impl State {
             Record::RunCreated { .. } => must(self.run.records == 0, "a run is created once"),
             Record::Resumed { .. } => {
                 must(self.run.records > 0, "the run was not created")?;
-                must(
-                    self.run.ended.is_none_or(|end| end.is_resumable()),
-                    "the run has ended for good",
-                )
+                must(self.run.final_end().is_none(), "the run has ended for good")
             }
             // A person may answer, cancel or ask for a rollback while no engine has the run.
             Record::Answered { .. } | Record::CancelRequested { .. } => {
@@ -48,7 +45,7 @@ impl State {
             }
             Record::RollbackStarted { to, .. } => {
                 must(self.run.records > 0, "the run was not created")?;
-                must(self.run.rollback.is_none(), "a rollback is going on")?;
+                must(self.run.rollback.is_none(), "it is rolled back already")?;
                 must(
                     to.as_ref().is_none_or(|to| self.is_reached(to)),
                     "the checkpoint was not reached",

@@ -86,7 +86,7 @@ pub enum Event {
     /// A person asked the run to end.
     Interrupt(Interrupt),
     /// A person asked to undo what was done. Steps that run end first. May come before [`Event::Resume`], for a run that
-    /// no engine has. Ignored if a rollback is going on already, or if the checkpoint was not reached.
+    /// no engine has, one that succeeded included. Ignored if a rollback is going on already, or if the checkpoint was not reached.
     Rollback {
         /// What was completed up to this checkpoint stays.
         to: Option<CheckpointName>,

@@ -64,8 +64,7 @@ impl Scheduler {
             reason,
             to,
         };
-        let over = self.state.run_end().is_some_and(|end| !end.is_resumable());
-        if !over && self.state.check(&record).is_ok() {
+        if self.state.check(&record).is_ok() {
             self.append(record, turn);
         }
     }

@@ -139,7 +139,7 @@ impl Scheduler {
     }
 
     fn resume(&mut self, in_doubt: InDoubtPolicy, from: Option<CheckpointName>, turn: &mut Turn<'_>) {
-        if let Some(end) = self.state.run.ended.filter(|end| !end.is_resumable()) {
+        if let Some(end) = self.state.run.final_end() {
             return turn.out.push(Command::Finish(end));
         }
         let at = turn.now;

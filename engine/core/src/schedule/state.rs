@@ -80,6 +80,14 @@ pub(super) struct Run {
     pub(super) ended: Option<RunEnd>,
 }
 
+impl Run {
+    /// The end, if no engine can take the run up any more. One that succeeded can still be rolled back.
+    pub(super) fn final_end(&self) -> Option<RunEnd> {
+        let undoes = self.ended == Some(RunEnd::Succeeded) && self.rollback.is_some();
+        self.ended.filter(|end| !end.is_resumable() && !undoes)
+    }
+}
+
 /// How the run was asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cancel {

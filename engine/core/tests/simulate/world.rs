@@ -59,6 +59,8 @@ pub(crate) struct World {
     calm: bool,
     events: u32,
     sabotage: Option<Sabotage>,
+    /// A person regrets that the run succeeded.
+    regretted: bool,
     /// The steps whose effect is there, whatever anybody believes.
     acted: BTreeSet<NodeIndex>,
 }
@@ -79,6 +81,7 @@ pub(crate) fn run(seed: u64, sabotage: Option<Sabotage>, explain: bool) -> Resul
         calm: false,
         events: 0,
         sabotage,
+        regretted: false,
         acted: BTreeSet::new(),
     };
     // A panic of the scheduler is a fault like any other.
@@ -107,6 +110,7 @@ impl World {
         for session in 0..STORMY_SESSIONS + CALM_SESSIONS {
             self.calm = session >= STORMY_SESSIONS;
             match self.session()? {
+                Over::Left(RunEnd::Succeeded) if self.rng.per_mille(100) => self.regretted = true,
                 Over::Left(end) if !end.is_resumable() => return self.check_end(end),
                 Over::Left(_) | Over::Crashed => {}
             }
@@ -173,7 +177,7 @@ impl World {
                 events.push(self.answer(node));
             }
         }
-        if !self.calm && self.journal.len() > 1 && self.rng.per_mille(60) {
+        if self.regretted || (!self.calm && self.journal.len() > 1 && self.rng.per_mille(60)) {
             events.push(self.rollback());
         }
         events
