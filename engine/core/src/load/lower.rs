@@ -252,6 +252,8 @@ impl Lowering<'_, '_> {
         }
         let source = self.report.location(step.span);
         let node = arena.at(index);
+        // Without the number that made the id unique: it is what templates call the step by.
+        node.name = segment;
         node.kind = kind;
         node.when = bound.options.when.map(|when| when.value);
         node.on_failure = bound.options.on_failure;

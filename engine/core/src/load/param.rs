@@ -211,7 +211,7 @@ fn measure(kind: ParamType, value: &Value) -> Option<f64> {
 /// Whether the whole of `text` matches; `None` if the pattern is none.
 fn matches(pattern: &str, text: &str) -> Option<bool> {
     let schema = serde_json::json!({"pattern": format!("^(?:{pattern})$")});
-    let validator = jsonschema::validator_for(&schema).ok()?;
+    let validator = jsonschema::draft7::new(&schema).ok()?;
     Some(validator.is_valid(&Value::String(text.to_owned())))
 }
 
