@@ -193,10 +193,29 @@ fn invalid(message: String) -> Failure {
     Failure::before(Cause::new(FailureKind::Invalid, message))
 }
 
+/// Writes an archive for tests.
+#[cfg(test)]
+pub(crate) fn write_archive(path: &Path, files: &[(&str, &str)]) {
+    let file = std::fs::File::create(path).expect("a folder of our own");
+    let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(file, flate2::Compression::fast()));
+    for (name, text) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        header.set_cksum();
+        archive
+            .append_data(&mut header, name, text.as_bytes())
+            .expect("writes to a file");
+    }
+    archive
+        .into_inner()
+        .and_then(flate2::write::GzEncoder::finish)
+        .expect("writes to a file");
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Archive, inspect, refuse_step};
-    use std::path::Path;
+    use super::{Archive, inspect, refuse_step, write_archive};
 
     fn check_step(from: &str, to: &str, expected: Option<&str>) {
         assert_eq!(refuse_step(from, to).as_deref(), expected);
@@ -223,24 +242,6 @@ mod tests {
             "new",
             Some("1.0.0 or new is no version (MAJOR.MINOR.PATCH)"),
         );
-    }
-
-    fn write_archive(path: &Path, files: &[(&str, &str)]) {
-        let file = std::fs::File::create(path).expect("a folder of our own");
-        let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(file, flate2::Compression::fast()));
-        for (name, text) in files {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(text.len() as u64);
-            header.set_mode(0o644);
-            header.set_cksum();
-            archive
-                .append_data(&mut header, name, text.as_bytes())
-                .expect("writes to a file");
-        }
-        archive
-            .into_inner()
-            .and_then(flate2::write::GzEncoder::finish)
-            .expect("writes to a file");
     }
 
     #[test]

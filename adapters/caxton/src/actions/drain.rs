@@ -130,8 +130,9 @@ fn spec<A: JsonSchema>(name: &str, summary: &str) -> ActionSpec {
     }
 }
 
+/// Whether nothing is left on the node: no agent, no message in hand, none that it still has to deliver.
 fn is_drained(info: &NodeInfo) -> bool {
-    info.state == NodeState::Draining && info.agents == 0
+    info.state == NodeState::Draining && info.agents == 0 && info.in_flight == 0 && info.outbox == 0
 }
 
 fn forecast(change: Change, summary: String, info: &NodeInfo) -> Forecast {

@@ -48,7 +48,7 @@ fn default_within() -> Duration {
 pub(super) struct MessageExchange {
     /// The cluster: the path of a client context, or `dev:NAME`.
     cluster: ClusterRef,
-    /// How many requests to send, spread over all nodes that are alive; at least one to each.
+    /// How many requests to send, spread over all nodes that take messages; at least one to each.
     #[serde(default = "default_count")]
     #[schemars(range(min = 1, max = COUNT_MAX))]
     count: u32,
@@ -100,7 +100,9 @@ impl Action for MessageExchange {
             let client = self.cluster.connect(context)?;
             let receivers = self.find_receivers(&client).await?;
             let deadline = Instant::now() + self.within.as_std();
-            let members = alive_members(&client).await?;
+            let mut members = alive_members(&client).await?;
+            // A node that is drained takes no messages of clients.
+            members.retain(|member| member.status == "alive");
             let share = self
                 .count
                 .div_ceil(u32::try_from(members.len().max(1)).unwrap_or(u32::MAX));
