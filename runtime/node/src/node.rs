@@ -180,9 +180,6 @@ impl Node {
             api::metrics_route(shared.clone()),
             servers.stop(),
         ));
-        if let Err(error) = shared.releases.confirm() {
-            warn!(%error, "the end of the upgrade cannot be noted");
-        }
         info!(node = %shared.id(), version = %shared.version(), api = %api_addr, "node started");
         Ok(Arc::new(Self {
             shared,
@@ -208,9 +205,9 @@ impl Node {
         self.shared.cluster.local_addr()
     }
 
-    /// Resolves once another release was switched to: shut this node down, then call [`crate::release::exec_current`].
-    pub async fn switch_requested(&self) {
-        self.shared.releases.switch_requested().await;
+    /// The node's releases. Whoever runs the node confirms a switch once it is up, and waits for the next one.
+    pub fn releases(&self) -> &Releases {
+        &self.shared.releases
     }
 
     /// Stops a node in order: no new calls; calls and deliveries under way are finished, for at most some seconds; agents
