@@ -7,6 +7,7 @@
 use crate::checkpoint::newest;
 use crate::node::Shared;
 use crate::peer;
+use crate::restored::BEFORE;
 use caxton_cluster::Service;
 use caxton_host::AgentBundle;
 use caxton_model::{AgentName, AgentRecord, Epoch, NodeId};
@@ -70,12 +71,13 @@ pub(crate) async fn take_over(shared: &Shared, record: &AgentRecord) -> Result<O
         return Ok(None);
     }
     let Some(previous) = &record.assignment.previous else {
-        // It never ran: what is here is of a removed agent with the same name.
+        // It never ran in this cluster: what is here is of a removed agent with the same name.
         shared
             .store
             .remove(agent)
             .await
             .map_err(|error| error.to_string())?;
+        from_copies(shared, agent, epoch, |bundle| bundle.epoch == BEFORE).await?;
         return Ok(None);
     };
     let given = if previous == shared.id() {
@@ -100,14 +102,19 @@ pub(crate) async fn take_over(shared: &Shared, record: &AgentRecord) -> Result<O
             Ok(Some(previous.clone()).filter(|node| node != shared.id()))
         }
         None => {
-            from_copies(shared, agent, epoch).await?;
+            from_copies(shared, agent, epoch, |_| true).await?;
             Ok(None)
         }
     }
 }
 
-/// The previous node has nothing or is gone: the newest copy on any live node has to do.
-async fn from_copies(shared: &Shared, agent: &AgentName, epoch: Epoch) -> Result<(), String> {
+/// Nobody can hand the state over: the newest fitting copy on any live node has to do, if there is one.
+async fn from_copies(
+    shared: &Shared,
+    agent: &AgentName,
+    epoch: Epoch,
+    fits: impl Fn(&AgentBundle) -> bool,
+) -> Result<(), String> {
     let others = shared.live_others();
     let asked = others
         .iter()
@@ -119,7 +126,7 @@ async fn from_copies(shared: &Shared, agent: &AgentName, epoch: Epoch) -> Result
             Err(reason) => warn!(%agent, %node, reason, "no copy from there"),
         }
     }
-    match bundles.into_iter().flatten().max_by_key(newest) {
+    match bundles.into_iter().flatten().filter(fits).max_by_key(newest) {
         Some(bundle) => {
             info!(%agent, epoch = bundle.epoch.0, revision = bundle.revision, "state restored from the newest copy");
             restore(shared, bundle).await

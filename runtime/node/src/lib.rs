@@ -16,6 +16,7 @@ mod peer;
 mod placement;
 mod reconcile;
 pub mod release;
+mod restored;
 mod status;
 mod verify;
 

@@ -8,7 +8,7 @@ use crate::health::Amiss;
 use crate::metrics::{self, Metrics};
 use crate::peer::Answers;
 use crate::release::Releases;
-use crate::{api, placement, reconcile};
+use crate::{api, placement, reconcile, restored};
 use caxton_cluster::security::Identity;
 use caxton_cluster::{Cluster, ClusterConfig, ClusterError, Timings};
 use caxton_host::{Host, HostConfig, HostError, Store, StoreError};
@@ -141,6 +141,7 @@ impl Node {
         );
         let (volatile, outgoing) = Volatile::new();
         let (store, host, copies) = open(&config, &volatile).await?;
+        restored::set_state_aside(&config.storage.data_dir, &store, &copies).await?;
         let answers = Arc::new(Answers::default());
         let cluster_config = cluster_config(&config, api_addr)?;
         let cluster = match Cluster::start(cluster_config, answers.clone()).await {
@@ -170,6 +171,7 @@ impl Node {
         answers.open(&shared);
         workers.spawn(reconcile::run(shared.clone(), workers.stop()));
         workers.spawn(placement::run(shared.clone(), workers.stop()));
+        workers.spawn(restored::run(shared.clone(), workers.stop()));
         workers.spawn(checkpoint::run(shared.clone(), workers.stop()));
         workers.spawn(deliver::run_outbox(shared.clone(), workers.stop()));
         workers.spawn(deliver::run_volatile(shared.clone(), outgoing, workers.stop()));

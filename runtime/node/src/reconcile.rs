@@ -218,13 +218,9 @@ fn suspend(shared: &Shared, agent: &AgentName, suspended: bool) -> Result<Option
 }
 
 /// Forgets state and copies of agents that the catalog does not know any more.
-async fn sweep(shared: &Shared, catalog: &Arc<Catalog>) {
-    let known = Arc::clone(catalog);
-    if let Err(error) = shared
-        .copies
-        .retain(move |agent| known.agent(agent).is_some())
-        .await
-    {
+async fn sweep(shared: &Shared, catalog: &Catalog) {
+    let known = catalog.agents().keys().cloned().collect();
+    if let Err(error) = shared.copies.retain(known).await {
         warn!(%error, "copies of removed agents cannot be forgotten");
     }
     let here = shared.store.agents().await.unwrap_or_default();

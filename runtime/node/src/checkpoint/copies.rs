@@ -3,6 +3,7 @@
 use super::newest;
 use caxton_host::AgentBundle;
 use caxton_model::AgentName;
+use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -61,18 +62,18 @@ impl Copies {
         })
     }
 
-    /// Forgets the copies of all agents but those that `keep` wants.
+    /// Forgets the copies of all agents but these.
     ///
     /// # Errors
-    /// If the folder cannot be read or a file not be removed; the others are removed.
-    pub(crate) async fn retain(&self, keep: impl Fn(&AgentName) -> bool + Send + 'static) -> io::Result<()> {
+    /// If the folder cannot be read or a file not be removed; then some copies may be left.
+    pub(crate) async fn retain(&self, known: Vec<AgentName>) -> io::Result<()> {
         let _writing = self.writing.lock().await;
         let folder = self.folder.clone();
         blocking(move || {
+            let known: BTreeSet<PathBuf> = known.iter().map(|agent| path(&folder, agent)).collect();
             for entry in std::fs::read_dir(&folder)? {
                 let path = entry?.path();
-                let wanted = read(&path).is_ok_and(|found| found.is_some_and(|bundle| keep(&bundle.agent)));
-                if !wanted {
+                if !known.contains(&path) {
                     std::fs::remove_file(path)?;
                 }
             }
@@ -128,7 +129,7 @@ mod tests {
         copies.keep(bundle("other", 7, 7)).await.unwrap();
         assert_eq!(copies.newest(&"a/b".into()).await, Some(bundle("a/b", 2, 1)));
 
-        copies.retain(|agent| agent.as_str() == "other").await.unwrap();
+        copies.retain(vec!["other".into()]).await.unwrap();
         assert_eq!(copies.newest(&"a/b".into()).await, None);
         assert_eq!(copies.newest(&"other".into()).await, Some(bundle("other", 7, 7)));
     }
