@@ -2,7 +2,7 @@
 
 use super::print;
 use caxplan_core::schedule::State;
-use caxplan_model::{NodeIndex, Record, RecordSeq, RunId, Value};
+use caxplan_model::{NodeIndex, Record, RecordSeq, RunId, Value, WaitReason};
 use caxplan_run::{LogChunk, Observer, stream_name};
 use serde_json::json;
 
@@ -33,6 +33,13 @@ impl Observer for JsonEvents {
         for (name, value) in fields {
             event[name] = value;
         }
+        if let Record::Waiting { reason, .. } = record {
+            let step = node_of(reason).map(|node| json!(state.graph().node(node).id));
+            if let Value::Object(reason) = &mut event["reason"] {
+                reason.remove("node");
+            }
+            event["step"] = step.unwrap_or_default();
+        }
         print(&format!("{event}\n"));
     }
 
@@ -54,5 +61,12 @@ impl Observer for JsonEvents {
             "{}\n",
             json!({"event": "notice", "run": self.run, "text": line})
         ));
+    }
+}
+
+fn node_of(reason: &WaitReason) -> Option<NodeIndex> {
+    match reason {
+        WaitReason::Approval { node } | WaitReason::InDoubt { node, .. } => Some(*node),
+        WaitReason::Paused { node } => *node,
     }
 }

@@ -439,7 +439,12 @@ impl State {
     fn answered(&mut self, node: NodeIndex, answer: &Answer) {
         match answer {
             Answer::Approved => self.end(node, NodeStatus::Succeeded { changed: false }),
-            Answer::Rejected { .. } => self.fail(node),
+            Answer::Rejected { .. } => {
+                self.fail(node);
+                // A person who says no after the engine has left means this very question: it is not asked anew when
+                // the run is resumed to take the answer in.
+                self.run.ended = None;
+            }
             Answer::AssumeDone | Answer::Rerun | Answer::Fail => {
                 self.step_mut(node).answer = Some(answer.clone());
             }

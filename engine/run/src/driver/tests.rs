@@ -465,6 +465,37 @@ fn other_processes_can_answer_pause_and_cancel() {
 }
 
 #[test]
+fn a_rejection_after_the_engine_has_left_stands() {
+    block_on(async {
+        let world = World::new();
+        let question = NodeKind::Approve {
+            question: "go?".to_owned(),
+        };
+        let session = world.create(nodes(vec![question])).await;
+        let id = session.id().clone();
+        assert_eq!(run(session, Orders::default()).await, RunEnd::Waiting);
+        let answer = Answer::Rejected {
+            reason: "no".to_owned(),
+        };
+        let request = Request::Answer {
+            node: NodeIndex(1),
+            answer,
+        };
+        let mut other = Journal::open(&world.dir).expect("opened");
+        other.ask(&id, &user(), &request).expect("asked");
+        assert_eq!(
+            run(world.take_up(&id).await, Orders::default()).await,
+            RunEnd::Failed
+        );
+        // Who resumes a run that was rejected is asked again.
+        assert_eq!(
+            run(world.take_up(&id).await, Orders::default()).await,
+            RunEnd::Waiting
+        );
+    });
+}
+
+#[test]
 fn approvals_can_be_given_beforehand() {
     block_on(async {
         let world = World::new();
