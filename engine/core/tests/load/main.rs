@@ -8,6 +8,7 @@
 
 mod actions;
 mod invalid;
+mod mangled;
 mod schemas;
 mod valid;
 
