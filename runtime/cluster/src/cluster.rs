@@ -20,8 +20,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long a start waits for a node that has taken part before to be registered anew. Without a majority, registration goes on
-/// in the background: the node must run for a majority to come about.
+/// How long a start waits for a node that has taken part before to be registered anew. Without a majority,
+/// registration goes on in the background: the node must run for a majority to come about.
 const REGISTER_WAIT: Duration = Duration::from_secs(5);
 
 /// How long a ping may take.
@@ -30,11 +30,11 @@ const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// Answers requests of other nodes.
 #[async_trait::async_trait]
 pub trait RequestHandler: Send + Sync + 'static {
-    /// Answers a request of `from`, whose name its certificate proved. The text of an error reaches the asking node, as
-    /// [`ClusterError::Refused`].
+    /// Answers a request of `from`, whose name its certificate proved. The text of an error reaches the
+    /// asking node, as [`ClusterError::Refused`].
     ///
-    /// Requests run at the same time and in no order. The asking node may have given up meanwhile. When this node is shut down,
-    /// the future is dropped.
+    /// Requests run at the same time and in no order. The asking node may have given up meanwhile. When this
+    /// node is shut down, the future is dropped.
     async fn handle(&self, from: NodeId, service: Service, body: Bytes) -> Result<Bytes, String>;
 }
 
@@ -59,11 +59,12 @@ pub struct Cluster {
 impl Cluster {
     /// Binds the port, joins or bootstraps the cluster, and registers this node in the catalog.
     ///
-    /// Returns when the node takes part in consensus and its record is in the catalog. A node that has taken part before
-    /// starts from its data folder and needs neither seeds nor a majority: after five seconds it returns anyway, and goes on trying to
-    /// register in the background.
+    /// Returns when the node takes part in consensus and its record is in the catalog. A node that has taken
+    /// part before starts from its data folder and needs neither seeds nor a majority: after five seconds it
+    /// returns anyway, and goes on trying to register in the background.
     ///
-    /// After an error nothing runs and the port is free. What is in the data folder stays, so that another try may go on from there.
+    /// After an error nothing runs and the port is free. What is in the data folder stays, so that another
+    /// try may go on from there.
     pub async fn start(
         config: ClusterConfig,
         handler: Arc<dyn RequestHandler>,
@@ -213,9 +214,11 @@ impl Cluster {
         &self.node.cluster_addr
     }
 
-    /// Asks another node, over mutual TLS on a pooled connection. A request to the own node goes to the own handler.
+    /// Asks another node, over mutual TLS on a pooled connection. A request to the own node goes to the own
+    /// handler.
     ///
-    /// Errors say whether the request may have been received. Cancelling the future does not recall the request.
+    /// Errors say whether the request may have been received. Cancelling the future does not recall the
+    /// request.
     pub async fn request(
         &self,
         node: &NodeId,
@@ -260,14 +263,16 @@ impl Cluster {
         Ok(begin.elapsed())
     }
 
-    /// All members, this node among them, in the order of their names: those that gossip knows, and nodes of the catalog that
-    /// gossip has not heard of, which count as suspect for a while after this node's start and as failed later.
+    /// All members, this node among them, in the order of their names: those that gossip knows, and nodes of
+    /// the catalog that gossip has not heard of, which count as suspect for a while after this node's start
+    /// and as failed later.
     pub fn members(&self) -> Vec<MemberView> {
         self.roll_call
             .view(&self.gossip.members(), &self.catalog.borrow())
     }
 
-    /// Nodes of the catalog that membership sees alive or merely suspects: those that agents can be placed on.
+    /// Nodes of the catalog that membership sees alive or merely suspects: those that agents can be placed
+    /// on.
     pub fn live_nodes(&self) -> BTreeSet<NodeId> {
         let live = self.members().into_iter().filter(|member| member.state.is_live());
         live.map(|member| member.id).collect()
@@ -285,8 +290,9 @@ impl Cluster {
 
     /// Has a command applied to the catalog of all nodes, through the leader, wherever that is.
     ///
-    /// Retries during elections until the deadline of the configuration; however often it was sent, it is applied once. When it
-    /// returns, this node's own catalog has it, unless this node lags by more than two seconds.
+    /// Retries during elections until the deadline of the configuration; however often it was sent, it is
+    /// applied once. When it returns, this node's own catalog has it, unless this node lags by more than two
+    /// seconds.
     ///
     /// After [`ClusterError::NoQuorum`], and if the future is dropped, it may still be applied later.
     pub async fn propose(&self, command: CatalogCommand) -> Result<CatalogReply, ClusterError> {
@@ -303,7 +309,8 @@ impl Cluster {
         self.catalog.subscribe()
     }
 
-    /// The catalog with everything that was applied before this call, anywhere: a linearizable read. Needs a majority.
+    /// The catalog with everything that was applied before this call, anywhere: a linearizable read. Needs a
+    /// majority.
     pub async fn read_catalog(&self) -> Result<Arc<Catalog>, ClusterError> {
         self.consensus.read().await
     }
@@ -328,10 +335,11 @@ impl Cluster {
         self.consensus.subscribe_status()
     }
 
-    /// Leaves for good: out of the catalog, out of consensus, and then tells all members. Its agents get other nodes. Follow it
-    /// with [`Cluster::shutdown`]. For a restart, only shut down.
+    /// Leaves for good: out of the catalog, out of consensus, and then tells all members. Its agents get
+    /// other nodes. Follow it with [`Cluster::shutdown`]. For a restart, only shut down.
     ///
-    /// Needs a majority. After an error of consensus nothing has changed, or only that; calling it again goes on.
+    /// Needs a majority. After an error of consensus nothing has changed, or only that; calling it again goes
+    /// on.
     pub async fn leave(&self) -> Result<(), ClusterError> {
         let remove = CatalogCommand::RemoveNode {
             node: self.node().clone(),
@@ -341,9 +349,10 @@ impl Cluster {
         self.gossip.leave().await
     }
 
-    /// Stops all tasks, closes all connections and files, and frees the port and the data folder, for a successor in this very
-    /// process if need be. Other nodes take it for failed if it stays away for longer than detection takes. Afterwards all calls
-    /// that need others fail with [`ClusterError::Stopped`]. Calling it again does nothing.
+    /// Stops all tasks, closes all connections and files, and frees the port and the data folder, for a
+    /// successor in this very process if need be. Other nodes take it for failed if it stays away for longer
+    /// than detection takes. Afterwards all calls that need others fail with [`ClusterError::Stopped`].
+    /// Calling it again does nothing.
     pub async fn shutdown(&self) {
         self.stop.cancel();
         self.tasks.close();

@@ -10,8 +10,8 @@ use std::time::Duration;
 /// What a node must know to take part in a cluster.
 #[derive(Clone)]
 pub struct ClusterConfig {
-    /// Who this node is. `node.id` must be the name in the certificate. If `node.cluster_addr` is empty, the bound address
-    /// is announced.
+    /// Who this node is. `node.id` must be the name in the certificate. If `node.cluster_addr` is empty, the
+    /// bound address is announced.
     pub node: NodeRecord,
     /// Where to listen: gossip by UDP and requests by TCP, on the same port. Port 0 picks a free one.
     pub bind: SocketAddr,
@@ -90,13 +90,15 @@ pub struct Timings {
     pub gossip_fanout: u32,
     /// How often one random member is asked whether it is alive. Default 1 s.
     pub probe_interval: Duration,
-    /// How long its answer may take before others are asked to ask it. Less than `probe_interval`. Default 500 ms.
+    /// How long its answer may take before others are asked to ask it. Less than `probe_interval`. Default
+    /// 500 ms.
     pub probe_timeout: Duration,
-    /// How long a suspected member has to object. Default 1.5 s.
+    /// How long a suspected member has to object; at least as long as `probe_interval`. Default 1.5 s.
     pub suspicion: Duration,
     /// How often the leader says that it leads. Default 200 ms.
     pub heartbeat_interval: Duration,
-    /// How long a leader's word counts. Without a new one, another is elected after three to four times as long. Default 500 ms.
+    /// How long a leader's word counts. Without a new one, another is elected after three to four times as
+    /// long. Default 500 ms.
     pub election_timeout: Duration,
     /// How long a proposal or a linearizable read is tried, elections included. Default 10 s.
     pub proposal_deadline: Duration,

@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What can go wrong between nodes. Each says in [`ClusterError::may_have_been_received`] whether the request may have acted.
+/// What can go wrong between nodes. Each says in [`ClusterError::may_have_been_received`] whether the request
+/// may have acted.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
     /// The configuration contradicts itself. Nothing was started.
@@ -113,7 +114,8 @@ pub enum ClusterError {
 }
 
 impl ClusterError {
-    /// Whether the request may have acted although it failed. If not, sending it elsewhere or again cannot double it.
+    /// Whether the request may have acted although it failed. If not, sending it elsewhere or again cannot
+    /// double it.
     pub fn may_have_been_received(&self) -> bool {
         match self {
             Self::TimedOut { .. }

@@ -10,7 +10,8 @@ pub struct MemberView {
     pub id: NodeId,
     /// How it is.
     pub state: MemberState,
-    /// Milliseconds since a datagram of it came in. At this node's start, for a member known from others only.
+    /// Milliseconds since a datagram of it came in. At this node's start, for a member known from others
+    /// only.
     pub last_seen_ms: u64,
     /// Where it gossips and answers requests, `host:port`.
     pub cluster_addr: String,

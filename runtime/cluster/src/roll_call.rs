@@ -27,8 +27,8 @@ impl RollCall {
         }
     }
 
-    /// Those that gossip knows, and nodes of the catalog that gossip has not heard of. Members that are gone and in no catalog are
-    /// history.
+    /// Those that gossip knows, and nodes of the catalog that gossip has not heard of. Members that are gone
+    /// and in no catalog are history.
     pub(crate) fn view(&self, gossip: &[MemberView], catalog: &Catalog) -> Vec<MemberView> {
         let age = self.started.elapsed();
         let known = gossip

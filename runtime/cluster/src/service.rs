@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What a request between nodes is about. A number, not an enum: a node of a newer release may ask for what this one does not
-/// know, and must get an answer rather than a broken connection.
+/// What a request between nodes is about. A number, not an enum: a node of a newer release may ask for what
+/// this one does not know, and must get an answer rather than a broken connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Service(u16);

@@ -10,16 +10,16 @@ use std::collections::BTreeMap;
 
 /// The facts that all nodes agree on: nodes, agents with their assignments, configuration.
 ///
-/// It changes in one function, [`Catalog::apply`], which checks each command against the facts as they are when it is
-/// applied, not as they were when it was proposed.
+/// It changes in one function, [`Catalog::apply`], which checks each command against the facts as they are
+/// when it is applied, not as they were when it was proposed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Catalog {
     revision: u64,
     nodes: BTreeMap<NodeId, NodeRecord>,
     agents: BTreeMap<AgentName, AgentRecord>,
     config: BTreeMap<String, serde_json::Value>,
-    /// The highest epoch of any agent that was removed. An agent that is deployed again begins here, so that a node that
-    /// still runs the removed one can never hold an epoch that is valid again.
+    /// The highest epoch of any agent that was removed. An agent that is deployed again begins here, so that
+    /// a node that still runs the removed one can never hold an epoch that is valid again.
     retired: Epoch,
 }
 
@@ -85,8 +85,8 @@ impl Catalog {
         &self.config
     }
 
-    /// The SHA-256, as 64 hexadecimal digits, of all facts. Equal facts have equal digests on every node and in every
-    /// version that knows the same facts.
+    /// The SHA-256, as 64 hexadecimal digits, of all facts. Equal facts have equal digests on every node and
+    /// in every version that knows the same facts.
     pub fn digest(&self) -> String {
         let mut facts = serde_json::to_value(self).expect("maps with text keys are always JSON");
         facts.sort_all_objects();
@@ -106,7 +106,8 @@ impl Catalog {
         Ok(())
     }
 
-    /// Agents of the node lose their assignment, with a new epoch: should the node still be alive, it may run them no more.
+    /// Agents of the node lose their assignment, with a new epoch: should the node still be alive, it may run
+    /// them no more.
     fn remove_node(&mut self, id: &NodeId) -> Result<(), Refusal> {
         if self.nodes.remove(id).is_none() {
             return Err(Refusal::UnknownNode { node: id.clone() });

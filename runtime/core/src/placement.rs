@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How many agents one call moves only to even out the load. One: while it moves, its messages wait.
 const REBALANCE_MOVES_MAX: usize = 1;
 
-/// How much more than another a node must carry before agents move. A difference of one cannot be bettered by a move.
+/// How much more than another a node must carry before agents move. A difference of one cannot be bettered by
+/// a move.
 const REBALANCE_DIFFERENCE: usize = 2;
 
 /// Proposes at most `max` assignments; none if nothing is to be done.
@@ -19,8 +20,9 @@ const REBALANCE_DIFFERENCE: usize = 2;
 ///    priority first. So does an agent that runs elsewhere than on the only node that its placement allows.
 /// 2. If there are none of those that can be placed, one agent moves from the fullest node to the emptiest.
 ///
-/// Only active live nodes are chosen: the one that placement demands, else the least loaded of those it prefers, else the least
-/// loaded, by number of agents and then by name. An agent that fits nowhere stays where it is.
+/// Only active live nodes are chosen: the one that placement demands, else the least loaded of those it
+/// prefers, else the least loaded, by number of agents and then by name. An agent that fits nowhere stays
+/// where it is.
 pub fn propose(catalog: &Catalog, live: &BTreeSet<NodeId>, max: usize) -> Vec<CatalogCommand> {
     let mut load: BTreeMap<&NodeId, usize> = catalog
         .nodes()

@@ -5,11 +5,12 @@ use caxton_model::CatalogReply;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
-/// How many proposals are remembered. A proposal is sent again for some ten seconds at most; in that time far fewer are applied.
+/// How many proposals are remembered. A proposal is sent again for some ten seconds at most; in that time far
+/// fewer are applied.
 const ANSWERED_MAX: usize = 4_096;
 
-/// The proposals that were applied lately, with their replies: one that comes again gets the same reply and changes nothing. Part
-/// of the replicated state, so that all nodes decide alike.
+/// The proposals that were applied lately, with their replies: one that comes again gets the same reply and
+/// changes nothing. Part of the replicated state, so that all nodes decide alike.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Answered {
     order: VecDeque<ProposalId>,

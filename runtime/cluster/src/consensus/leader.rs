@@ -91,7 +91,8 @@ impl Consensus {
             };
         };
         if let (Ok(CatalogCommand::RemoveNode { node }), CatalogReply::Applied { .. }) = (&command, &reply) {
-            // The node is out of the catalog whatever comes of this; while it stays a voter, it counts for majorities.
+            // The node is out of the catalog whatever comes of this; while it stays a voter, it counts for
+            // majorities.
             if let Err(answer) = self.expel(node).await {
                 tracing::warn!(%node, ?answer, "a removed node still takes part in consensus");
             }
@@ -99,8 +100,8 @@ impl Consensus {
         Answer::Proposed(reply)
     }
 
-    /// Lets a node take part: first as a learner, until it has the log, then as a voter if there is room. Whoever took part under
-    /// the node's name before, and has lost its log, is put out in the same step.
+    /// Lets a node take part: first as a learner, until it has the log, then as a voter if there is room.
+    /// Whoever took part under the node's name before, and has lost its log, is put out in the same step.
     async fn admit(&self, raft_id: RaftId, node: RaftNode) -> Result<(), Answer> {
         let _one_at_a_time = self.changing.lock().await;
         let Participants {

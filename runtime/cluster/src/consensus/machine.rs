@@ -16,7 +16,8 @@ use tokio::sync::watch;
 
 /// The replicated state: the catalog, and which proposals were applied to it.
 ///
-/// It lives in memory. On disk are the last snapshot and the log after it; a start applies the committed part of that log again.
+/// It lives in memory. On disk are the last snapshot and the log after it; a start applies the committed part
+/// of that log again.
 pub(super) struct Machine {
     store: Arc<Store>,
     last_applied: Option<LogId>,
@@ -68,7 +69,8 @@ impl State {
         }
         let reply = match serde_json::from_str::<CatalogCommand>(&proposal.command) {
             Ok(command) => Arc::make_mut(&mut self.catalog).apply(&command),
-            // A newer release proposed it. This node must not guess; nothing it does not know was ever applied by it.
+            // A newer release proposed it. This node must not guess; nothing it does not know was ever
+            // applied by it.
             Err(error) => {
                 tracing::error!(command = proposal.command, %error, "a command is not known to this release");
                 let reason = format!("a node's release does not know this command: {error}");

@@ -26,7 +26,8 @@ use tokio_util::task::TaskTracker;
 /// After how many entries a snapshot is made.
 const SNAPSHOT_EVERY: u64 = 1_000;
 
-/// How many entries that a snapshot holds are kept: a node that was away briefly gets those instead of the snapshot.
+/// How many entries that a snapshot holds are kept: a node that was away briefly gets those instead of the
+/// snapshot.
 const ENTRIES_KEPT: u64 = 500;
 
 /// How far behind a node may be before it gets a snapshot. More than [`SNAPSHOT_EVERY`], as Raft demands.
@@ -190,7 +191,8 @@ impl Consensus {
             return Err(self.nonsense(&answer));
         };
         if let CatalogReply::Applied { revision } = reply {
-            // So that the caller finds in the catalog here what it has just put there. If this node is slow, it is only late.
+            // So that the caller finds in the catalog here what it has just put there. If this node is slow,
+            // it is only late.
             let wait = deadline.min(Instant::now() + CATCH_UP_TIMEOUT);
             let mut catalog = self.catalog.subscribe();
             let caught_up = catalog.wait_for(|catalog| catalog.revision() >= revision);
@@ -304,8 +306,8 @@ impl Consensus {
         }
     }
 
-    /// Asks whoever is most likely to lead: who Raft says leads, else who another node said leads, else one known address after
-    /// the other.
+    /// Asks whoever is most likely to lead: who Raft says leads, else who another node said leads, else one
+    /// known address after the other.
     async fn ask(
         &self,
         request: &Request,
@@ -449,7 +451,8 @@ async fn follow(
     }
 }
 
-/// The command as text, if reading the text gives the same command. All nodes read it, and all must get the same.
+/// The command as text, if reading the text gives the same command. All nodes read it, and all must get the
+/// same.
 fn checked_text(command: &CatalogCommand) -> Result<String, ClusterError> {
     let invalid = |reason: String| ClusterError::InvalidProposal { reason };
     let text = serde_json::to_string(command).map_err(|error| invalid(error.to_string()))?;

@@ -13,14 +13,16 @@ use std::time::Duration;
 /// The version of the file's layout.
 const LAYOUT: i64 = 1;
 
-/// A start of a node counts its generation up by at least so much: in between it may have renewed it a few times by itself.
+/// A start of a node counts its generation up by at least so much: in between it may have renewed it a few
+/// times by itself.
 const GENERATION_STEP: u64 = 1_000;
 
 /// How long a predecessor in this place may take to close the file.
 const OPEN_WAIT: Duration = Duration::from_secs(2);
 
-/// The file that holds what consensus must not forget: `raft.db` in the node's data folder. One process has it open at a time. What
-/// was written is on the disk when the call returns.
+/// The file that holds what consensus must not forget: `raft.db` in the node's data folder. One process has
+/// it open at a time. What was written is on the disk when the call returns. Entries and values are JSON:
+/// SQLite's own tool shows them to a person.
 pub(crate) struct Store {
     path: PathBuf,
     raft_id: RaftId,
@@ -131,7 +133,8 @@ impl Store {
         }
     }
 
-    /// Does some work on a thread that may wait for the disk. It runs to its end even if the future is dropped.
+    /// Does some work on a thread that may wait for the disk. It runs to its end even if the future is
+    /// dropped.
     pub(super) async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,

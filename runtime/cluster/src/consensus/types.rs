@@ -22,8 +22,8 @@ pub(super) type Membership = openraft::StoredMembership<RaftId, RaftNode>;
 pub(super) type StorageError = openraft::StorageError<RaftId>;
 pub(super) type StorageIOError = openraft::StorageIOError<RaftId>;
 
-/// A participant of consensus: a node with one log. Drawn at random when the log is created, so that a node that lost its log, and
-/// with it its promises, is never taken for its former self.
+/// A participant of consensus: a node with one log. Drawn at random when the log is created, so that a node
+/// that lost its log, and with it its promises, is never taken for its former self.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct RaftId(pub(super) u64);
@@ -63,7 +63,8 @@ impl Default for RaftNode {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Proposal {
     pub(super) id: ProposalId,
-    /// A [`caxton_model::CatalogCommand`] as JSON text: all nodes read the same text, so all get the same command.
+    /// A [`caxton_model::CatalogCommand`] as JSON text: all nodes read the same text, so all get the same
+    /// command.
     pub(super) command: String,
 }
 

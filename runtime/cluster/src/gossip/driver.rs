@@ -25,8 +25,8 @@ use tokio_util::task::TaskTracker;
 /// How often a node that knows no live member says hello to its contacts.
 const HELLO_INTERVAL: Duration = Duration::from_millis(500);
 
-/// After how many of those intervals it says hello to contacts that it does not see alive, though it knows others: so two halves
-/// of a cluster find each other again.
+/// After how many of those intervals it says hello to contacts that it does not see alive, though it knows
+/// others: so two halves of a cluster find each other again.
 const HELLO_TO_MISSING_EVERY: u32 = 10;
 
 /// How often members that are down are told that they are missed; it heals partitions.
@@ -181,7 +181,7 @@ fn swim_config(timings: &Timings, expected_nodes: u32) -> foca::Config {
         probe_rtt: timings.probe_timeout,
         num_indirect_probes: members(timings.gossip_fanout),
         max_transmissions: lan.max_transmissions,
-        suspect_to_down_after: timings.suspicion,
+        suspect_to_down_after: timings.suspicion.max(timings.probe_interval),
         remove_down_after: Some(FORGET_AFTER),
         max_packet_size: NonZeroUsize::new(SWIM_BYTES_MAX).expect("a datagram has room"),
         notify_down_members: true,
@@ -231,7 +231,8 @@ impl Driver {
             tokio::select! {
                 received = socket.recv_from(&mut buffer), if !self.left => match received {
                     Ok((length, address)) => self.receive(&buffer[..length], &address.to_string()),
-                    // On Linux, an answer of a closed port to something that was sent. SWIM notices by itself.
+                    // On Linux, an answer of a closed port to something that was sent. SWIM notices by
+                    // itself.
                     Err(error) => tracing::debug!(%error, "gossip"),
                 },
                 () = sleep_until(next_timer), if !self.left => self.fire(Instant::now()),

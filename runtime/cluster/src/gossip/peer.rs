@@ -12,8 +12,8 @@ pub(super) struct Peer {
     pub(super) generation: Generation,
 }
 
-/// Counts a node's starts, with gaps: of two members of one name, the one of the higher generation is the real one. A
-/// restarted node is thus a new member at once, whatever is said of its predecessor.
+/// Counts a node's starts, with gaps: of two members of one name, the one of the higher generation is the
+/// real one. A restarted node is thus a new member at once, whatever is said of its predecessor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Generation(pub(crate) u64);

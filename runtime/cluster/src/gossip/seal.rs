@@ -11,9 +11,9 @@ const TAG_BYTES: usize = 16;
 /// How much longer a sealed datagram is.
 pub(super) const OVERHEAD_BYTES: usize = 1 + NONCE_BYTES + TAG_BYTES;
 
-/// Encrypts and authenticates datagrams by XChaCha20-Poly1305: its nonces are long enough to be drawn at random by all nodes
-/// under one key. Who opens a datagram knows that a holder of the key made it. A datagram that was caught on the way can be sent
-/// again by anyone; to SWIM, an old message is no news.
+/// Encrypts and authenticates datagrams by XChaCha20-Poly1305: its nonces are long enough to be drawn at
+/// random by all nodes under one key. Who opens a datagram knows that a holder of the key made it. A datagram
+/// that was caught on the way can be sent again by anyone; to SWIM, an old message is no news.
 pub(super) struct Seal {
     cipher: XChaCha20Poly1305,
 }

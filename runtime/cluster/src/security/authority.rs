@@ -64,7 +64,8 @@ impl CertificateAuthority {
         })
     }
 
-    /// Writes certificate and private key (mode 0600) to new files. If the second cannot be written, the first is removed.
+    /// Writes certificate and private key (mode 0600) to new files. If the second cannot be written, the
+    /// first is removed.
     pub fn save(&self, cert_path: &Path, key_path: &Path) -> Result<(), SecurityError> {
         save(
             &self.certificate_pem,
@@ -79,8 +80,8 @@ impl CertificateAuthority {
         &self.certificate_pem
     }
 
-    /// Makes a key and a certificate for a node, valid from now for `validity`. `names` are further DNS names and addresses; the
-    /// node's own name is always among them.
+    /// Makes a key and a certificate for a node, valid from now for `validity`. `names` are further DNS names
+    /// and addresses; the node's own name is always among them.
     pub fn issue(
         &self,
         node: &NodeId,
@@ -109,7 +110,8 @@ impl CertificateAuthority {
 }
 
 impl IssuedCertificate {
-    /// Writes certificate and private key (mode 0600) to new files. If the second cannot be written, the first is removed.
+    /// Writes certificate and private key (mode 0600) to new files. If the second cannot be written, the
+    /// first is removed.
     pub fn save(&self, cert_path: &Path, key_path: &Path) -> Result<(), SecurityError> {
         save(&self.cert_pem, &self.key_pem, cert_path, key_path)
     }

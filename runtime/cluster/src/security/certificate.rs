@@ -105,7 +105,8 @@ fn name(name: &GeneralName<'_>) -> Option<String> {
     }
 }
 
-/// X.509 knows years up to 9999, as does `Timestamp`; a time outside is of a broken certificate and counts as the epoch.
+/// X.509 knows years up to 9999, as does `Timestamp`; a time outside is of a broken certificate and counts as
+/// the epoch.
 fn timestamp(seconds: i64) -> Timestamp {
     Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH)
 }

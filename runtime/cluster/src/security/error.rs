@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-/// What can be wrong with certificates and keys. Loading never changes anything; creating leaves no file behind that it did not
-/// report as written.
+/// What can be wrong with certificates and keys. Loading never changes anything; creating leaves no file
+/// behind that it did not report as written.
 #[derive(Debug, thiserror::Error)]
 pub enum SecurityError {
     /// A file could not be read or written.

@@ -11,7 +11,8 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// Who a node is: its certificate, its key and the authority that it trusts, ready for both sides of mutual TLS 1.3.
+/// Who a node is: its certificate, its key and the authority that it trusts, ready for both sides of mutual
+/// TLS 1.3.
 ///
 /// Clones share what [`Identity::reload`] reads anew.
 #[derive(Clone)]
@@ -35,11 +36,12 @@ struct Credentials {
 }
 
 impl Identity {
-    /// Reads the authority's certificate, the node's certificate and its private key. The node's name is what its certificate
-    /// says.
+    /// Reads the authority's certificate, the node's certificate and its private key. The node's name is what
+    /// its certificate says.
     ///
-    /// Errors: a file is missing, unreadable or not what it should be; others can read the key; the certificate was not signed
-    /// by the authority, is not of a node, is not of this key, or is not valid now.
+    /// Errors: a file is missing, unreadable or not what it should be; others can read the key; the
+    /// certificate was not signed by the authority, is not of a node, is not of this key, or is not valid
+    /// now.
     pub fn load(ca_path: &Path, cert_path: &Path, key_path: &Path) -> Result<Self, SecurityError> {
         let files = Files {
             ca: ca_path.to_owned(),
@@ -54,7 +56,8 @@ impl Identity {
         })
     }
 
-    /// Reads the files again, for connections from here on; open ones go on. After an error the old ones stay in use.
+    /// Reads the files again, for connections from here on; open ones go on. After an error the old ones stay
+    /// in use.
     ///
     /// Errors: as of [`Identity::load`], or the new certificate names another node.
     pub fn reload(&self) -> Result<(), SecurityError> {
@@ -150,7 +153,8 @@ impl Files {
             .with_custom_certificate_verifier(Arc::new(NodeVerifier::new(roots, provider)))
             .with_client_auth_cert(chain, key)
             .map_err(tls_error)?;
-        // A resumed session would show the certificate of its first handshake: every connection shows the one of now.
+        // A resumed session would show the certificate of its first handshake: every connection shows the one
+        // of now.
         server.send_tls13_tickets = 0;
         client.resumption = rustls::client::Resumption::disabled();
         let credentials = Credentials {

@@ -8,8 +8,9 @@ use rustls::server::ParsedCertificate;
 use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use std::sync::Arc;
 
-/// Accepts any node of the cluster's authority whose certificate is valid now. *Which* node it is must be checked after the
-/// handshake, by [`super::Identity`]: when a seed is dialled, its name is not known yet, and addresses are no names.
+/// Accepts any node of the cluster's authority whose certificate is valid now. *Which* node it is must be
+/// checked after the handshake, by [`super::Identity`]: when a seed is dialled, its name is not known yet,
+/// and addresses are no names.
 #[derive(Debug)]
 pub(super) struct NodeVerifier {
     roots: Arc<RootCertStore>,

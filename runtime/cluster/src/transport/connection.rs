@@ -21,7 +21,8 @@ use tokio_util::task::TaskTracker;
 /// How many frames wait to be written to one peer; beyond, requests wait.
 const OUTGOING_MAX: usize = 256;
 
-/// How long a peer may leave everything unanswered. Beyond, the peer or the way to it is gone and TCP has not noticed: dial anew.
+/// How long a peer may leave everything unanswered. Beyond, the peer or the way to it is gone and TCP has not
+/// noticed: dial anew.
 const SILENCE_MAX: Duration = Duration::from_secs(2);
 
 /// What nodes call each other in TLS. Names are checked after the handshake, see [`Identity::peer`].
@@ -40,8 +41,8 @@ pub(super) enum Failure {
     Refused(String),
 }
 
-/// One connection to a peer. Many requests share it; it ends when the last handle is dropped, when the peer closes it, or by the
-/// token.
+/// One connection to a peer. Many requests share it; it ends when the last handle is dropped, when the peer
+/// closes it, or by the token.
 pub(super) struct Connection {
     outgoing: mpsc::Sender<Bytes>,
     shared: Arc<Shared>,

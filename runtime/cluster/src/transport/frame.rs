@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
-/// The most bytes of one request or answer between nodes: a module of the largest allowed size fits, and a peer that sends
-/// nonsense cannot make a node allocate more.
+/// The most bytes of one request or answer between nodes: a module of the largest allowed size fits, and a
+/// peer that sends nonsense cannot make a node allocate more.
 pub const FRAME_BYTES_MAX: usize = 64 << 20;
 
 /// How much room a header may take beside the body.

@@ -1,7 +1,8 @@
 //! Requests and answers between nodes, over mutual TLS.
 //!
-//! A node keeps two connections to each peer that it asks: one for consensus and one for everything else, so that a large
-//! module never delays a heartbeat. Requests of one connection run at the same time; answers come as they are ready.
+//! A node keeps two connections to each peer that it asks: one for consensus and one for everything else, so
+//! that a large module never delays a heartbeat. Requests of one connection run at the same time; answers
+//! come as they are ready.
 
 mod connection;
 mod frame;
@@ -40,7 +41,8 @@ async fn write_queued(
     "it is not needed any more".to_owned()
 }
 
-/// Why a handshake failed, for a person. Two authorities often have the same name; then what is wrong is the signature.
+/// Why a handshake failed, for a person. Two authorities often have the same name; then what is wrong is the
+/// signature.
 fn tls_reason(error: &std::io::Error) -> String {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     match inner {

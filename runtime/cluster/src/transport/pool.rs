@@ -109,7 +109,8 @@ impl Pool {
             let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(links.entry((node.clone(), lane)).or_default())
         };
-        // Whoever dials holds the link; others wait for the outcome, no longer than they would wait for an answer.
+        // Whoever dials holds the link; others wait for the outcome, no longer than they would wait for an
+        // answer.
         let mut link = tokio::time::timeout(timeout, link.lock())
             .await
             .map_err(|_| unreachable(node, format!("no connection within {timeout:?}")))?;

@@ -15,10 +15,12 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How many connections a node accepts: two from each of some hundred peers, and strangers that are being refused.
+/// How many connections a node accepts: two from each of some hundred peers, and strangers that are being
+/// refused.
 const CONNECTIONS_MAX: usize = 1_024;
 
-/// How many requests of one connection are handled at the same time. One more is refused: the peer shall not wait blindly.
+/// How many requests of one connection are handled at the same time. One more is refused: the peer shall not
+/// wait blindly.
 const REQUESTS_MAX: usize = 256;
 
 /// How many answers wait to be written to one peer.

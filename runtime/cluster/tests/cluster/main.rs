@@ -5,3 +5,4 @@ mod membership;
 mod requests;
 mod strangers;
 mod support;
+mod turmoil;

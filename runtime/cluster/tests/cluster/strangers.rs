@@ -83,7 +83,8 @@ async fn gossip_listens_to_holders_of_the_key_only() {
     })
     .await;
 
-    // With a certificate but without the key it takes part in consensus, and is seen dead, by all and by itself.
+    // With a certificate but without the key it takes part in consensus, and is seen dead, by all and by
+    // itself.
     let mut config = house.config("node-2", &[&first]);
     config.gossip_key = [9; 32];
     let second = start(config).await.unwrap();

@@ -82,11 +82,11 @@ impl House {
         start(self.config(name, seeds)).await.unwrap()
     }
 
-    /// Three nodes: the first begins, the others join it.
+    /// Three nodes: the first begins, the others join it at the same time.
     pub(crate) async fn three(&self) -> [Arc<Cluster>; 3] {
         let first = self.start("node-1", &[]).await;
-        let second = self.start("node-2", &[&first]).await;
-        let third = self.start("node-3", &[&first]).await;
+        let seeds = [&first];
+        let (second, third) = tokio::join!(self.start("node-2", &seeds), self.start("node-3", &seeds));
         [first, second, third]
     }
 }
