@@ -20,20 +20,27 @@ impl ClusterRef {
     /// A client of the cluster. Its token is masked from here on.
     pub(crate) fn connect(&self, context: &Context) -> Result<Client, Failure> {
         let path = self.context_file(context)?;
+        if let Some(name) = self.0.strip_prefix("dev:")
+            && !path.exists()
+        {
+            return Err(Failure::before(
+                Cause::new(
+                    FailureKind::NotFound,
+                    format!("there is no development cluster `{name}`"),
+                )
+                .with_hint(format!("start it with `caxton dev up {name}`")),
+            ));
+        }
         let (endpoints, token) = caxton_client::load_context(&path).map_err(|error| {
-            let cause = Cause::new(
-                FailureKind::NotFound,
-                format!(
-                    "the cluster `{}` cannot be found: {}",
-                    self.0,
-                    with_sources(&error)
-                ),
+            let message = format!(
+                "the cluster `{}` cannot be found: {}",
+                self.0,
+                with_sources(&error)
             );
-            Failure::before(match self.0.strip_prefix("dev:") {
-                Some(name) => cause.with_hint(format!("start it with `caxton dev up {name}`")),
-                None => cause
+            Failure::before(
+                Cause::new(FailureKind::NotFound, message)
                     .with_hint("`cluster` is the path of a client context, relative to the plan's folder"),
-            })
+            )
         })?;
         context.mask(&token);
         Client::new(&endpoints, token).map_err(reading)
