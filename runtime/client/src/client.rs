@@ -95,6 +95,12 @@ impl Client {
         })
     }
 
+    /// Lets the next call begin with another endpoint than the one that was asked last. For calls that the caller knows to
+    /// be safe to repeat elsewhere, such as sending messages with the same ids.
+    pub fn avoid_last(&self) {
+        self.favourite.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The addresses that this client asks, in their given order.
     pub fn endpoints(&self) -> impl Iterator<Item = &str> {
         self.endpoints.iter().map(Url::as_str)
@@ -114,7 +120,7 @@ impl Client {
     }
 
     async fn send(&self, call: Call<'_>) -> Result<(Url, Response), ClientError> {
-        let first = self.favourite.load(Ordering::Relaxed);
+        let first = self.favourite.load(Ordering::Relaxed) % self.endpoints.len();
         let count = self.endpoints.len();
         let mut last_error = None;
         for offset in 0..count {

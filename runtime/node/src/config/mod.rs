@@ -13,7 +13,7 @@ pub use duration::{HumanDuration, ParseDurationError};
 pub use layers::Layers;
 pub use shape::{
     AgentsSection, ApiSection, ClusterSection, ClusterSecuritySection, CoordinationSection, LimitsSection,
-    MetricsSection, MtlsSection, NodeConfig, NodeSection, SecuritySection, StorageSection,
+    MetricsSection, MtlsSection, NodeConfig, NodeSection, RunningVersion, SecuritySection, StorageSection,
 };
 
 #[cfg(test)]
