@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 pub(crate) const VERSIONS: [&str; 2] = ["1.0.0", "1.1.0"];
 
 /// Configuration defaults of the broken release: it starts, and its health check fails, since no disk is that free.
-const BROKEN_DEFAULTS: &str = "limits:\n  min_free_disk_percent: 101\n";
+const BROKEN_DEFAULTS: &str = "limits:\n  min_free_disk_percent: 100\n";
 
 /// The folder with everything that was made.
 pub(crate) struct Releases {
