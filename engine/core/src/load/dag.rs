@@ -3,6 +3,8 @@
 use super::report::Report;
 use super::step::Step;
 use super::suggest::did_you_mean;
+use petgraph::algo::{kosaraju_scc, toposort};
+use petgraph::graph::{DiGraph, NodeIndex};
 use std::collections::BTreeSet;
 
 /// What each step needs, by position.
@@ -33,53 +35,53 @@ pub(super) fn order(steps: &[Step], report: &mut Report) -> DagOrder {
         own.dedup();
         needs.push(own);
     }
-    let mut closures: Vec<Option<BTreeSet<usize>>> = vec![None; steps.len()];
-    // Each round settles every step whose needs are settled; what is left at the end lies in or behind a circle.
-    loop {
-        let mut settled = false;
-        for (at, own) in needs.iter().enumerate() {
-            if closures[at].is_some() || own.iter().any(|need| closures[*need].is_none()) {
-                continue;
-            }
-            let mut all: BTreeSet<usize> = own.iter().copied().collect();
-            for need in own {
-                all.extend(closures[*need].iter().flatten());
-            }
-            closures[at] = Some(all);
-            settled = true;
-        }
-        if !settled {
-            break;
+    let mut graph: DiGraph<(), ()> = DiGraph::with_capacity(steps.len(), steps.len());
+    for _ in steps {
+        graph.add_node(());
+    }
+    for (at, own) in needs.iter().enumerate() {
+        for need in own {
+            graph.add_edge(NodeIndex::new(*need), NodeIndex::new(at), ());
         }
     }
-    if let Some(start) = closures.iter().position(Option::is_none) {
-        report_cycle(steps, &needs, &closures, start, report);
-        needs.iter_mut().for_each(Vec::clear);
+    let mut closures = vec![BTreeSet::new(); steps.len()];
+    match toposort(&graph, None) {
+        Ok(sorted) => {
+            for at in sorted.into_iter().map(NodeIndex::index) {
+                let through: BTreeSet<usize> = needs[at]
+                    .iter()
+                    .flat_map(|need| &closures[*need])
+                    .copied()
+                    .collect();
+                closures[at] = needs[at].iter().copied().chain(through).collect();
+            }
+        }
+        Err(_) => {
+            for component in kosaraju_scc(&graph) {
+                let members: BTreeSet<usize> = component.into_iter().map(NodeIndex::index).collect();
+                report_cycle(steps, &needs, &members, report);
+            }
+            needs.iter_mut().for_each(Vec::clear);
+        }
     }
-    DagOrder {
-        needs,
-        closures: closures.into_iter().map(Option::unwrap_or_default).collect(),
-    }
+    DagOrder { needs, closures }
 }
 
-fn report_cycle(
-    steps: &[Step],
-    needs: &[Vec<usize>],
-    closures: &[Option<BTreeSet<usize>>],
-    start: usize,
-    report: &mut Report,
-) {
-    // An unsettled step needs an unsettled step, so that walking on comes back somewhere.
-    let mut path = vec![start];
+/// Reports a circle among steps that need each other, however indirectly; nothing if they do not.
+fn report_cycle(steps: &[Step], needs: &[Vec<usize>], members: &BTreeSet<usize>, report: &mut Report) {
+    // Within such a component every step needs another of it, so that walking on comes back somewhere.
+    let mut path: Vec<usize> = members.iter().copied().take(1).collect();
     let circle = loop {
-        let last = path[path.len() - 1];
-        let Some(next) = needs[last].iter().copied().find(|need| closures[*need].is_none()) else {
+        let Some(next) = path
+            .last()
+            .and_then(|last| needs[*last].iter().find(|need| members.contains(need)))
+        else {
             return;
         };
-        if let Some(from) = path.iter().position(|at| *at == next) {
+        if let Some(from) = path.iter().position(|at| at == next) {
             break &path[from..];
         }
-        path.push(next);
+        path.push(*next);
     };
     let names: Vec<&str> = circle
         .iter()
@@ -87,10 +89,7 @@ fn report_cycle(
         .map(|at| steps[*at].name().unwrap_or("?"))
         .collect();
     let message = format!("these steps need each other: {}", names.join(" → "));
-    let span = steps[circle[0]]
-        .options
-        .needs
-        .first()
-        .map_or(steps[circle[0]].span, |need| need.span);
+    let first = &steps[circle[0]];
+    let span = first.options.needs.first().map_or(first.span, |need| need.span);
     report.error("cycle", span, message).help = Some("take one of these `needs` away".to_owned());
 }
