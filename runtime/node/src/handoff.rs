@@ -132,7 +132,7 @@ async fn from_copies(
             restore(shared, bundle).await
         }
         None => {
-            info!(%agent, "no state found: the agent starts empty");
+            debug!(%agent, "no state found: the agent starts empty");
             Ok(())
         }
     }

@@ -70,7 +70,7 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             "the restored catalog is deployed"
         ),
         Err(error) => {
-            warn!(%error, path = %path.display(), "remove it by hand, or it is deployed again at each start")
+            warn!(%error, path = %path.display(), "remove it by hand, or it is deployed again at each start");
         }
     }
 }

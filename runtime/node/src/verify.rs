@@ -26,9 +26,11 @@ pub(crate) async fn verify(shared: &Shared) -> Verification {
         let answers = nodes.into_iter().cloned().zip(answers).collect();
         let mut verification = compare(&catalog, &answers);
         if let Err(error) = fresh {
+            // Waiting for a majority has taken long enough.
+            verification.ok = false;
             verification.problems.insert(0, format!("no majority: {error}"));
+            return verification;
         }
-        verification.ok = verification.problems.is_empty();
         if verification.ok || round == ROUNDS_MAX {
             return verification;
         }

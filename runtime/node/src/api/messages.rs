@@ -9,7 +9,11 @@ use axum::Json;
 use axum::extract::{Path, State};
 use caxton_model::api::{MailboxPage, SendReceipt, SendRequest};
 use caxton_model::{AgentName, Delivery, Envelope, MessageId, NodeState};
-use serde::{Deserialize, Serialize};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,11 +29,34 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 const ID_BYTES_MAX: usize = 256;
 
 /// One of something, or a list.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub(super) enum OneOrMany<T> {
     One(T),
     Many(Vec<T>),
+}
+
+/// By hand, since a derived one would not say what is wrong with the one or with which of the list.
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Either<T> {
+            type Value = OneOrMany<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object or a list of objects")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(OneOrMany::One)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(seq)).map(OneOrMany::Many)
+            }
+        }
+        deserializer.deserialize_any(Either(PhantomData))
+    }
 }
 
 /// Accepts messages: those to be delivered at least once are durable when this answers, all or none.
@@ -199,6 +226,26 @@ pub(super) async fn mailbox(
             _ = deposits.changed() => {}
             () = shared.closing.cancelled() => {}
             () = tokio::time::sleep_until(deadline) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::OneOrMany;
+
+    #[test]
+    fn one_or_many_says_what_is_wrong() {
+        let read = |text| serde_json::from_str::<OneOrMany<std::collections::BTreeMap<String, u8>>>(text);
+        assert!(matches!(read(r#"{"a": 1}"#), Ok(OneOrMany::One(_))));
+        assert!(matches!(read(r#"[{"a": 1}, {}]"#), Ok(OneOrMany::Many(list)) if list.len() == 2));
+        for (text, problem) in [
+            (r#"{"a": 256}"#, "expected u8"),
+            (r#"[{}, {"a": "b"}]"#, "expected u8"),
+            ("7", "an object or a list of objects"),
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains(problem), "{error}");
         }
     }
 }
