@@ -241,6 +241,8 @@ impl Judge {
         | Record::Skipped { node, .. }
         | Record::Expanded { node, .. }
         | Record::TimerSet { node, .. }
+        | Record::TimerFired { node, .. }
+        | Record::Breached { node, .. }
         | Record::Waiting {
             reason: WaitReason::Approval { node },
             ..
