@@ -1,0 +1,6 @@
+//! End-to-end tests: the built programs, driven as their users drive them.
+
+mod crash;
+mod engine;
+mod interrupt;
+mod upgrade;

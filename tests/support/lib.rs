@@ -1,0 +1,9 @@
+//! What end-to-end tests stand on: the built programs, a folder of their own, and processes that end with the test.
+
+mod process;
+mod random;
+mod sandbox;
+
+pub use process::{Background, Finished, wait_until};
+pub use random::Random;
+pub use sandbox::{Sandbox, releases, root};
