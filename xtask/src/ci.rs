@@ -58,6 +58,11 @@ fn compare_generated() -> Result<()> {
 const SCHEMAS: [&str; 3] = ["plan", "library", "inventory"];
 
 fn write_generated(root: &Path) -> Result<()> {
+    shell::run(&["cargo", "build", "--workspace", "--locked"])?;
+    let caxplan = shell::target_dir().join("debug/caxplan");
+    let caxplan = caxplan
+        .to_str()
+        .context("the target folder's path is not UTF-8")?;
     std::fs::create_dir_all(root.join("schemas"))?;
     for kind in SCHEMAS {
         let text = shell::output(&[

@@ -54,7 +54,8 @@ pub(crate) fn releases() -> Result<Releases> {
 
 /// Builds `caxton` with a release number and gives the path of its binary.
 fn build(version: &str) -> Result<PathBuf> {
-    let words = ["cargo", "build", "--package", "caxton", "--locked"];
+    // All of the workspace: for one package Cargo would choose other features, and build the dependencies twice.
+    let words = ["cargo", "build", "--workspace", "--locked"];
     let mut command = shell::command(&words);
     command.env("CAXTON_RELEASE", version);
     shell::run_command(&words, &mut command)?;
