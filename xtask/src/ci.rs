@@ -65,16 +65,7 @@ fn write_generated(root: &Path) -> Result<()> {
         .context("the target folder's path is not UTF-8")?;
     std::fs::create_dir_all(root.join("schemas"))?;
     for kind in SCHEMAS {
-        let text = shell::output(&[
-            "cargo",
-            "run",
-            "--quiet",
-            "--package",
-            "caxplan",
-            "--",
-            "schema",
-            kind,
-        ])?;
+        let text = shell::output(&[caxplan, "schema", kind])?;
         let path = root.join("schemas").join(format!("{kind}.schema.json"));
         std::fs::write(&path, text).with_context(|| path.display().to_string())?;
     }
