@@ -20,6 +20,8 @@ impl Upgrade {
     fn to(folder: &str) -> Self {
         let machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
         let release = releases().join(folder).join("caxton-1.1.0.tar.gz");
+        let sandbox = Sandbox::new();
+        let report = sandbox.path().join("report.md");
         let mut arguments = vec![
             "run".to_owned(),
             root().join("plans/rolling-upgrade.yaml").display().to_string(),
@@ -28,13 +30,13 @@ impl Upgrade {
             format!("release={}", release.display()),
             "canary_duration=3s".to_owned(),
             "batch_delay=1s".to_owned(),
-            "report=report.md".to_owned(),
+            format!("report={}", report.display()),
             "rate=1000".to_owned(),
         ] {
             arguments.extend(["-p".to_owned(), parameter]);
         }
         Self {
-            sandbox: Sandbox::new(),
+            sandbox,
             arguments,
             _machine: machine,
         }
