@@ -12,7 +12,7 @@ fn counting_plan() -> String {
     let step = |id: &str| {
         format!(
             "{{id: {id}, action: shell.run, with: {{script: 'echo {id} >> effects'}}, \
-             probe: {{action: shell.run, with: {{script: 'grep -qx {id} effects', ok_codes: [0, 1, 2]}}, done_when: output.exit_code == 0}}}}"
+             probe: {{action: shell.run, with: {{script: 'grep -qx {id} effects', changes: false, ok_codes: [0, 1, 2]}}, done_when: output.exit_code == 0}}}}"
         )
     };
     let chain: String = (1..=5)
@@ -76,7 +76,7 @@ fn nothing_of_a_killed_engine_runs_on_beside_the_resumed_run() {
     let sandbox = Sandbox::new();
     sandbox.file(
         "plan.yaml",
-        "phases:\n  - name: work\n    steps:\n      - id: slow\n        action: shell.run\n        with:\n          script: |\n            test -e go && exit 0\n            setsid sleep 987654 & echo $! > grandchild\n            sleep 987655\n        probe: {action: shell.run, with: {argv: ['false'], ok_codes: [0, 1]}, done_when: output.exit_code == 0}\n",
+        "phases:\n  - name: work\n    steps:\n      - id: slow\n        action: shell.run\n        with:\n          script: |\n            test -e go && exit 0\n            setsid sleep 987654 & echo $! > grandchild\n            sleep 987655\n        probe: {action: shell.run, with: {argv: ['false'], changes: false, ok_codes: [0, 1]}, done_when: output.exit_code == 0}\n",
     );
     let mut run = sandbox.start_caxplan(&["run", "plan.yaml"]);
     wait_until("the step's grandchild", Duration::from_secs(10), || {
@@ -123,7 +123,7 @@ fn a_full_disk_stops_the_run_and_resume_goes_on_after_space_was_made() {
     let disk = SmallDisk::mount();
     let sandbox = Sandbox::with_state(disk.path());
     let steps: String = (0..200)
-        .map(|number| format!("      - {{id: s{number}, action: shell.run, with: {{script: 'echo {number} >> effects; head -c 4000 /dev/zero | tr \"\\\\0\" x'}}, probe: {{action: shell.run, with: {{script: 'grep -qx {number} effects', ok_codes: [0, 1, 2]}}, done_when: output.exit_code == 0}}}}\n"))
+        .map(|number| format!("      - {{id: s{number}, action: shell.run, with: {{script: 'echo {number} >> effects; head -c 4000 /dev/zero | tr \"\\\\0\" x'}}, probe: {{action: shell.run, with: {{script: 'grep -qx {number} effects', changes: false, ok_codes: [0, 1, 2]}}, done_when: output.exit_code == 0}}}}\n"))
         .collect();
     sandbox.file(
         "plan.yaml",

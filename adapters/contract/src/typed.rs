@@ -41,6 +41,7 @@ pub fn reads<A: JsonSchema>(name: &str, summary: &str) -> ActionSpec {
         arguments: schema_of::<A>(),
         output: Value::Object(caxplan_model::Map::new()),
         effect: Effect::ReadOnly,
+        changes_argument: None,
         idempotent: true,
         probes: false,
         undo: UndoSupport::NotNeeded,

@@ -76,6 +76,7 @@ impl Action for ShellRun {
                 json!({ "argv": ["systemctl", "is-active", "caxton"], "changes": false }),
                 json!({ "script": "df -h / | tail -1", "cwd": "/", "env": { "LC_ALL": "C" } }),
             ],
+            changes_argument: Some("changes".to_owned()),
             ..changes::<Self>("shell.run", "Runs a program or a script on this machine")
         }
     }

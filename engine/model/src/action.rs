@@ -29,6 +29,8 @@ pub struct ActionSpec {
     pub output: Value,
     /// Whether it only reads, or changes something.
     pub effect: Effect,
+    /// The boolean argument by which a call of an action that may change something says that this one does not.
+    pub changes_argument: Option<String>,
     /// Whether running it twice with the same arguments leaves what running it once leaves. After a crash such
     /// an action runs again without a question.
     pub idempotent: bool,
@@ -46,6 +48,14 @@ pub struct ActionSpec {
     pub default_timeout: Option<Duration>,
     /// Examples of arguments for the reference and for editors.
     pub examples: Vec<Value>,
+}
+
+impl ActionSpec {
+    /// Whether a call with these arguments only reads. A template there is taken as a possible change.
+    pub fn only_reads(&self, with: &Map) -> bool {
+        let says_so = |argument: &String| with.get(argument) == Some(&Value::Bool(false));
+        self.effect == Effect::ReadOnly || self.changes_argument.as_ref().is_some_and(says_so)
+    }
 }
 
 /// Whether an action changes something.

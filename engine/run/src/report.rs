@@ -66,6 +66,7 @@ impl Adapter for RunAdapter {
                 "required": ["path"],
             }),
             effect: Effect::Changes,
+            changes_argument: None,
             idempotent: true,
             probes: false,
             undo: UndoSupport::NotNeeded,

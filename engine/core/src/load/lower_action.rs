@@ -6,7 +6,7 @@ use super::lower::{Lowering, Place};
 use super::names::{Use, View};
 use super::step::{Options, Step, WatchSpec};
 use super::yaml::Spanned;
-use caxplan_model::{ActionCall, ActionSpec, ActionStep, Effect, Probe, Undo, UndoSupport, Watch};
+use caxplan_model::{ActionCall, ActionSpec, ActionStep, Probe, Undo, UndoSupport, Watch};
 
 impl Lowering<'_, '_> {
     pub(super) fn action(
@@ -24,6 +24,7 @@ impl Lowering<'_, '_> {
             view.target = true;
         }
         let bound = self.call(call, &view)?;
+        let read_only = spec.only_reads(&bound.with);
         // What is said about the step's end sees its own result.
         let mark = self.names.ended.mark();
         if let Some(name) = name {
@@ -33,7 +34,7 @@ impl Lowering<'_, '_> {
             self.names.check_condition(check, Use::Output, &view, self.report);
         }
         let probe = options.probe.as_ref().and_then(|probe| self.probe(probe, &view));
-        let undo = self.undo(options, spec, &view);
+        let undo = self.undo(options, spec, read_only, &view);
         self.names.ended.back_to(mark);
         let library = place.library.and_then(|at| self.library.defaults.get(at));
         let retry = options
@@ -54,8 +55,8 @@ impl Lowering<'_, '_> {
             expect: options.expect.iter().map(|check| check.value.clone()).collect(),
             probe,
             undo,
-            idempotent: spec.idempotent,
-            read_only: spec.effect == Effect::ReadOnly,
+            idempotent: spec.idempotent || read_only,
+            read_only,
             probes: spec.probes,
             records_before: spec.records_before,
             availability: spec.availability,
@@ -85,16 +86,16 @@ impl Lowering<'_, '_> {
     /// A call of an action that only reads.
     fn reading_call(&mut self, call: &Call, what: &str, view: &View) -> Option<ActionCall> {
         let bound = self.call(call, view)?;
-        if self
-            .actions
-            .get(&bound.action)
-            .is_some_and(|spec| spec.effect != Effect::ReadOnly)
+        if let Some(spec) = self.actions.get(&bound.action)
+            && !spec.only_reads(&bound.with)
         {
             let message = format!(
                 "{what} must only read, and `{}` may change something",
                 bound.action
             );
-            self.report.error("not-read-only", call.action.span, message);
+            let help = spec.changes_argument.as_ref();
+            self.report.error("not-read-only", call.action.span, message).help =
+                help.map(|argument| format!("if this call only reads, say so: `{argument}: false`"));
         }
         Some(bound)
     }
@@ -109,14 +110,14 @@ impl Lowering<'_, '_> {
         })
     }
 
-    fn undo(&mut self, options: &Options, spec: &ActionSpec, view: &View) -> Undo {
+    fn undo(&mut self, options: &Options, spec: &ActionSpec, read_only: bool, view: &View) -> Undo {
         match &options.rollback {
             Some(calls) if calls.is_empty() => Undo::NotNeeded,
             Some(calls) => Undo::Calls(calls.iter().filter_map(|call| self.call(call, view)).collect()),
             None => match spec.undo {
                 UndoSupport::NotNeeded => Undo::NotNeeded,
                 UndoSupport::Native => Undo::Native,
-                UndoSupport::Impossible if spec.effect == Effect::ReadOnly => Undo::NotNeeded,
+                UndoSupport::Impossible if read_only => Undo::NotNeeded,
                 UndoSupport::Impossible => Undo::Impossible,
             },
         }

@@ -68,6 +68,7 @@ fn spec(name: &str, mut properties: Value, required: &[&str], effect: Effect) ->
     if name.starts_with("cluster.") {
         properties["api"] = json!({"type": "string", "description": "Where the cluster's API answers."});
     }
+    let properties_have_changes = properties.get("changes").is_some();
     ActionSpec {
         name: name.to_owned(),
         summary: format!("{name} of the tests"),
@@ -79,6 +80,7 @@ fn spec(name: &str, mut properties: Value, required: &[&str], effect: Effect) ->
         }),
         output: json!({}),
         effect,
+        changes_argument: properties_have_changes.then(|| "changes".to_owned()),
         idempotent: effect == Effect::ReadOnly,
         probes: false,
         undo: UndoSupport::NotNeeded,

@@ -31,6 +31,7 @@ impl Adapter for Fake {
             arguments: json!({}),
             output: json!({}),
             effect: Effect::Changes,
+            changes_argument: None,
             idempotent: false,
             probes: false,
             undo: UndoSupport::Native,
