@@ -27,7 +27,7 @@ pub(crate) struct Up {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=9))]
     nodes: u16,
     /// The first port of a new cluster; each node uses three, ten apart
-    #[arg(long, default_value_t = 17_900, value_parser = clap::value_parser!(u16).range(1024..=65_000))]
+    #[arg(long, env = "CAXTON_DEV_PORT_BASE", default_value_t = 17_900, value_parser = clap::value_parser!(u16).range(1024..=65_000))]
     port_base: u16,
     /// The release that nodes without one start from [default: this binary]
     #[arg(long, value_name = "ARCHIVE")]

@@ -91,6 +91,8 @@ pub fn pack(
     };
     let file = File::create(&path).map_err(io)?;
     let mut archive = tar::Builder::new(GzEncoder::new(file, Compression::fast()));
+    // Linkers leave holes; a sparse entry would be an extension that not every tar reads.
+    archive.sparse(false);
     let text = manifest.to_yaml();
     let mut header = tar::Header::new_gnu();
     header.set_size(text.len() as u64);
