@@ -130,7 +130,7 @@ fn a_full_disk_stops_the_run_and_resume_goes_on_after_space_was_made() {
         &format!("phases:\n  - name: work\n    steps:\n{steps}"),
     );
     let ballast = disk.path().join("ballast");
-    std::fs::write(&ballast, vec![0_u8; 1_400_000]).expect("the ballast fits");
+    std::fs::write(&ballast, vec![0_u8; 7_300_000]).expect("the ballast fits");
     sandbox
         .caxplan(&["run", "plan.yaml"])
         .expect_code(1)
@@ -146,14 +146,14 @@ fn a_full_disk_stops_the_run_and_resume_goes_on_after_space_was_made() {
     assert_eq!(numbers, (0..200).collect::<Vec<_>>());
 }
 
-/// A disk of four megabytes.
+/// A disk of eight megabytes.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
     fn mount() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let status = std::process::Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"])
+            .args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"])
             .arg(folder.path())
             .status()
             .expect("mount is on every Linux");

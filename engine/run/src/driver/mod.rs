@@ -52,7 +52,7 @@ pub struct RollbackOrder {
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError {
     /// The journal cannot be written. Steps that were going on have ended; how, is lost, so they are in doubt.
-    #[error("the run stopped, because its journal cannot be written; {lost} records are lost")]
+    #[error("the run stopped, because its journal cannot be written; {lost} records could not be written")]
     Journal {
         /// How many facts could not be made durable.
         lost: usize,
