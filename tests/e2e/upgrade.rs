@@ -81,22 +81,30 @@ impl Upgrade {
         assert_eq!((figure("lost"), figure("doubled")), (0, 0), "{traffic}");
     }
 
-    /// Waits until the step `id` of the newest run has started.
-    fn wait_for_step(&self, id: &str) {
-        wait_until(id, Duration::from_secs(120), || {
+    /// Waits until a step whose id ends so has started, and gives the id.
+    fn wait_for_step(&self, end: &str) -> String {
+        let mut found = None;
+        wait_until(end, Duration::from_secs(120), || {
             let show = self.sandbox.caxplan(&["show", "--last", "--output", "json"]);
-            serde_json::from_str::<Value>(&show.stdout).is_ok_and(|account| step_has_started(&account, id))
+            let shown = serde_json::from_str::<Value>(&show.stdout).unwrap_or_default();
+            found = started_step(&shown["account"], end);
+            found.is_some()
         });
+        found.expect("waited for")
     }
 }
 
-/// Whether the account of a run knows an attempt of the step.
-fn step_has_started(account: &Value, id: &str) -> bool {
-    account["steps"].as_array().is_some_and(|steps| {
-        steps
-            .iter()
-            .any(|step| step["id"].as_str() == Some(id) && step["attempts"].as_u64().unwrap_or(0) > 0)
-    })
+/// The first step of an account whose id ends so, if an attempt of it has started.
+fn started_step(account: &Value, end: &str) -> Option<String> {
+    let phases = account["phases"].as_array()?;
+    let mut steps = phases
+        .iter()
+        .filter_map(|phase| phase["steps"].as_array())
+        .flatten();
+    let step = steps.find(|step| {
+        step["id"].as_str().is_some_and(|id| id.ends_with(end)) && step["attempts"].as_u64().unwrap_or(0) > 0
+    })?;
+    step["id"].as_str().map(str::to_owned)
 }
 
 #[test]

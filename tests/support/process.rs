@@ -3,6 +3,9 @@
 use std::process::{Child, Output};
 use std::time::{Duration, Instant};
 
+/// No program under test takes longer.
+const PROGRAM_LIMIT: Duration = Duration::from_secs(300);
+
 /// A program that has ended.
 #[derive(Debug)]
 pub struct Finished {
@@ -89,13 +92,20 @@ impl Background {
             .is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
-    /// Waits for its end.
+    /// Waits for its end. A program that has not ended after five minutes is killed, so that a hang is a failed test.
     pub fn wait(mut self) -> Finished {
         let child = self.0.take().expect("still owned");
-        child
-            .wait_with_output()
-            .expect("a child can be waited for")
-            .into()
+        let pid = rustix::process::Pid::from_child(&child);
+        let (ended, wait) = std::sync::mpsc::channel::<()>();
+        let watchdog = std::thread::spawn(move || {
+            if wait.recv_timeout(PROGRAM_LIMIT) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        });
+        let output = child.wait_with_output().expect("a child can be waited for");
+        drop(ended);
+        watchdog.join().expect("the watchdog only waits");
+        output.into()
     }
 }
 

@@ -56,25 +56,23 @@ impl Sandbox {
 
     /// Runs `caxplan` to its end.
     pub fn caxplan(&self, arguments: &[&str]) -> Finished {
-        self.command("caxplan", arguments)
-            .output()
-            .expect("caxplan starts")
-            .into()
+        self.start("caxplan", arguments).wait()
     }
 
     /// Runs `caxton` to its end.
     pub fn caxton(&self, arguments: &[&str]) -> Finished {
-        self.command("caxton", arguments)
-            .output()
-            .expect("caxton starts")
-            .into()
+        self.start("caxton", arguments).wait()
     }
 
     /// Starts `caxplan`.
     pub fn start_caxplan(&self, arguments: &[&str]) -> Background {
-        let mut command = self.command("caxplan", arguments);
+        self.start("caxplan", arguments)
+    }
+
+    fn start(&self, program: &str, arguments: &[&str]) -> Background {
+        let mut command = self.command(program, arguments);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        Background::new(command.spawn().expect("caxplan starts"))
+        Background::new(command.spawn().expect("a built program starts"))
     }
 
     fn command(&self, program: &str, arguments: &[&str]) -> Command {

@@ -43,7 +43,7 @@ pub fn resolve_map(map: &Map, scope: &Scope) -> Result<Map, String> {
         .collect()
 }
 
-/// Evaluates a `when`: a template that yields a boolean, or a [condition](crate::condition).
+/// Evaluates a `when`: a template that yields a boolean, or a [`crate::condition`].
 ///
 /// # Errors
 /// A message for a person.

@@ -1,8 +1,8 @@
 //! From plan text to graph.
 //!
-//! Each stage has its own file: [`yaml`] (text → nodes with places) → [`plan`], [`phase`], [`step`], [`library`],
-//! [`inventory`], [`param`] (nodes → what is written, typed) → [`lower`] with [`bind`] and [`names`] (what is written →
-//! nodes of the graph, bound and checked) → [`crate::expand`] (loops → elements). All of them add to one [`report`].
+//! Each stage has its own file: `yaml` (text → nodes with places) → `plan`, `phase`, `step`, `library`,
+//! `inventory`, `param` (nodes → what is written, typed) → `lower` with `bind` and `names` (what is written →
+//! nodes of the graph, bound and checked) → `crate::expand` (loops → elements). All of them add to one `report`.
 
 mod arena;
 mod bind;

@@ -9,11 +9,16 @@ use axum::extract::State;
 use caxton_model::api::{UpgradeRequest, UpgradeStatus};
 use std::sync::Arc;
 
+/// Runs in a task of its own: a client that hangs up (an engine that was killed, say) does not leave an upgrade half staged.
 pub(super) async fn upgrade(
     State(shared): State<Arc<Shared>>,
     Body(request): Body<UpgradeRequest>,
 ) -> Result<Json<UpgradeStatus>, Refusal> {
-    Ok(Json(shared.releases.upgrade(&request).await?))
+    let upgrade = tokio::spawn(async move { shared.releases.upgrade(&request).await });
+    let status = upgrade
+        .await
+        .map_err(|error| Refusal::internal(error.to_string()))?;
+    Ok(Json(status?))
 }
 
 pub(super) async fn status(State(shared): State<Arc<Shared>>) -> Result<Json<UpgradeStatus>, Refusal> {
