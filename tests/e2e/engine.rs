@@ -1,6 +1,6 @@
 //! Running plans, without a cluster.
 
-use caxton_tests::Sandbox;
+use caxton_tests::{Sandbox, root};
 
 /// Steps note their doing in a file, so that a test sees what really happened, and in which order.
 const ROLLBACK_PLAN: &str = r"
@@ -158,4 +158,42 @@ phases:
 
 fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_run_that_succeeded_can_be_rolled_back() {
+    let sandbox = Sandbox::new();
+    sandbox.file("plan.yaml", &ROLLBACK_PLAN.replace("; exit 7", ""));
+    sandbox.caxplan(&["run", "plan.yaml"]).expect_code(0);
+    sandbox.caxplan(&["rollback", "--last"]).expect_code(3);
+    assert_eq!(
+        sandbox.read("effects"),
+        "first\nsecond\nthird\nundo-third\nundo-second\nundo-first\n"
+    );
+}
+
+/// Every plan in the guide is a plan: what a reader copies works.
+#[test]
+fn every_plan_of_the_guide_and_the_first_page_is_valid() {
+    let sandbox = Sandbox::new();
+    let pages = ["docs/guide.md", "README.md"]
+        .map(|page| std::fs::read_to_string(root().join(page)).expect("a page"));
+    let blocks: Vec<&str> = pages
+        .iter()
+        .flat_map(|page| page.split("```yaml\n").skip(1))
+        .map(|rest| rest.split("```").next().unwrap_or_default())
+        .collect();
+    let (libraries, plans): (Vec<_>, Vec<_>) = blocks
+        .into_iter()
+        .partition(|block| block.starts_with("actions:"));
+    sandbox.file(
+        "library.yaml",
+        libraries.first().expect("the guide shows a library"),
+    );
+    assert!(plans.len() >= 8, "the guide shows plans");
+    for plan in plans {
+        sandbox.file("plan.yaml", plan);
+        let end = sandbox.caxplan(&["validate", "plan.yaml"]);
+        assert_eq!(end.code, 0, "{plan}\n{}", end.stderr);
+    }
 }

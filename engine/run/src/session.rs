@@ -173,9 +173,22 @@ pub fn user() -> String {
     let user = ["USER", "LOGNAME"]
         .iter()
         .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
-    let user = user.unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()));
+    let uid = rustix::process::getuid().as_raw();
+    let user = user
+        .or_else(|| account_name(uid))
+        .unwrap_or_else(|| format!("uid-{uid}"));
     let host = rustix::system::uname();
     format!("{user}@{}", host.nodename().to_string_lossy())
+}
+
+/// The name of a local account: cron and containers often set no `USER`.
+fn account_name(uid: u32) -> Option<String> {
+    let accounts = std::fs::read_to_string("/etc/passwd").ok()?;
+    let mut fields = accounts.lines().map(|line| line.split(':'));
+    fields.find_map(|mut line| {
+        let name = line.next()?;
+        (line.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    })
 }
 
 fn take_locks(dir: &StateDir, id: &RunId, graph: &Graph) -> Result<Locks, LockError> {

@@ -37,11 +37,10 @@ impl Rollback {
             Some(RunEnd::RolledBack) => {
                 return Err(Failure::new(format!("run {run} was rolled back already")));
             }
-            Some(RunEnd::Succeeded) => {
-                return Err(Failure::new(format!("run {run} has succeeded, which is final"))
-                    .hint("run a plan that brings about the state that you want"));
-            }
-            Some(RunEnd::Failed | RunEnd::Stuck | RunEnd::Waiting | RunEnd::Cancelled) | None => {}
+            Some(
+                RunEnd::Succeeded | RunEnd::Failed | RunEnd::Stuck | RunEnd::Waiting | RunEnd::Cancelled,
+            )
+            | None => {}
         }
         let to = self.to.map(CheckpointName::new);
         let state = caxplan_run::fold(&run, stored.graph, &stored.records)?;

@@ -204,13 +204,15 @@ fn word(state: &State, node: NodeIndex) -> &'static str {
     }
 }
 
-/// The node and all below it, in the order of the plan.
+/// The node and all below it, in the order of the plan; not what lies below a group that was skipped as a whole.
 fn below(state: &State, node: NodeIndex) -> Vec<NodeIndex> {
     let mut open = vec![node];
     let mut all = Vec::new();
     while let Some(at) = open.pop() {
         all.push(at);
-        open.extend(state.children(at).iter().rev());
+        if !matches!(state.status(at), NodeStatus::Skipped) {
+            open.extend(state.children(at).iter().rev());
+        }
     }
     all
 }
