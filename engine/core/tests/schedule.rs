@@ -633,19 +633,3 @@ fn illegal_records_are_refused() {
         "a run that was not created cannot end"
     );
 }
-
-#[test]
-#[ignore = "a measurement: cargo test -p caxplan-core --test schedule -- --ignored --nocapture"]
-#[allow(clippy::disallowed_methods)]
-fn the_cost_of_an_event() {
-    let length = 100_000;
-    let mut scheduler = Scheduler::new(created(chain(length)));
-    let mut out = Vec::new();
-    scheduler.handle(Timestamp(1), resume(), &mut out);
-    let start = std::time::Instant::now();
-    for node in 1..=length {
-        out.clear();
-        scheduler.handle(Timestamp(2), done(node, 1), &mut out);
-    }
-    println!("{} ns per event", start.elapsed().as_nanos() / u128::from(length));
-}
