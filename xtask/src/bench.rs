@@ -216,7 +216,10 @@ fn full_form(step: &str) -> String {
 }
 
 fn timed(command: &mut Command) -> Result<Duration> {
-    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     let start = Instant::now();
     let status = command.status().with_context(|| format!("{command:?}"))?;
     let time = start.elapsed();
