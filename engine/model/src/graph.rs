@@ -229,6 +229,25 @@ pub enum NodeKind {
     Checklist(Checklist),
 }
 
+impl NodeKind {
+    /// Whether it is a step by itself, not a group of others.
+    pub fn is_leaf(&self) -> bool {
+        match self {
+            Self::Action(_)
+            | Self::Wait { .. }
+            | Self::Watch(_)
+            | Self::Approve { .. }
+            | Self::Checklist(_) => true,
+            Self::Sequence { .. }
+            | Self::Parallel { .. }
+            | Self::Dag { .. }
+            | Self::Rolling(_)
+            | Self::Foreach(_)
+            | Self::Block { .. } => false,
+        }
+    }
+}
+
 /// Batches of children.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rolling {

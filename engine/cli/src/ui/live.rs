@@ -5,7 +5,7 @@ use super::lines::output_lines;
 use super::narrate::Narrator;
 use caxplan_adapter::Stream;
 use caxplan_core::schedule::State;
-use caxplan_model::{Graph, NodeIndex, NodeKind, Record, RecordSeq};
+use caxplan_model::{Graph, NodeIndex, Record, RecordSeq};
 use caxplan_run::{LogChunk, Observer};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
@@ -141,30 +141,14 @@ fn style(template: &str) -> ProgressStyle {
         .tick_strings(&["⠋", "⠙", "⠸", "⠴", "⠦", "⠇", " "])
 }
 
-fn is_leaf(kind: &NodeKind) -> bool {
-    match kind {
-        NodeKind::Action(_)
-        | NodeKind::Wait { .. }
-        | NodeKind::Watch(_)
-        | NodeKind::Approve { .. }
-        | NodeKind::Checklist(_) => true,
-        NodeKind::Sequence { .. }
-        | NodeKind::Parallel { .. }
-        | NodeKind::Dag { .. }
-        | NodeKind::Rolling(_)
-        | NodeKind::Foreach(_)
-        | NodeKind::Block { .. } => false,
-    }
-}
-
 fn steps_of(graph: &Graph) -> u64 {
-    graph.nodes.iter().filter(|node| is_leaf(&node.kind)).count() as u64
+    graph.nodes.iter().filter(|node| node.kind.is_leaf()).count() as u64
 }
 
 fn ended_of(state: &State) -> u64 {
     let nodes = (0..).map(NodeIndex).zip(&state.graph().nodes);
     nodes
-        .filter(|(at, node)| is_leaf(&node.kind) && state.status(*at).is_ended())
+        .filter(|(at, node)| node.kind.is_leaf() && state.status(*at).is_ended())
         .count() as u64
 }
 

@@ -143,7 +143,7 @@ fn phases(state: &State, traces: &[Trace], last: Timestamp) -> Vec<PhaseAccount>
                 first_seen = first_seen.into_iter().chain(trace.first).min();
                 last_seen = last_seen.max(trace.last);
                 let group_note = trace.note.is_some() && state.status(node).is_ended();
-                if is_leaf(state, node) || group_note {
+                if state.graph().node(node).kind.is_leaf() || group_note {
                     steps.push(step(state, *phase, node, trace, last));
                 }
             }
@@ -215,22 +215,6 @@ fn below(state: &State, node: NodeIndex) -> Vec<NodeIndex> {
         }
     }
     all
-}
-
-fn is_leaf(state: &State, node: NodeIndex) -> bool {
-    match state.graph().node(node).kind {
-        NodeKind::Action(_)
-        | NodeKind::Wait { .. }
-        | NodeKind::Watch(_)
-        | NodeKind::Approve { .. }
-        | NodeKind::Checklist(_) => true,
-        NodeKind::Sequence { .. }
-        | NodeKind::Parallel { .. }
-        | NodeKind::Dag { .. }
-        | NodeKind::Rolling(_)
-        | NodeKind::Foreach(_)
-        | NodeKind::Block { .. } => false,
-    }
 }
 
 /// The name of the target that a step acts on, as far as the state tells.
