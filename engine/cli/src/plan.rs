@@ -12,8 +12,9 @@ use std::process::ExitCode;
 /// A plan and what it is loaded with.
 #[derive(Debug, Args)]
 pub(crate) struct PlanArguments {
-    /// The plan's file
-    pub(crate) plan: PathBuf,
+    /// The plan's file; `FILE#ENTRY` names one plan of a file that holds several
+    #[arg(value_name = "PLAN")]
+    pub(crate) plan: PlanPath,
     #[command(flatten)]
     pub(crate) params: ParamArguments,
     /// Bind the plan's bare step names by this action library (can be repeated; a later one wins)
@@ -22,6 +23,44 @@ pub(crate) struct PlanArguments {
     /// Use the targets of this inventory in place of the plan's own
     #[arg(long, value_name = "FILE")]
     pub(crate) inventory: Option<PathBuf>,
+}
+
+/// Which plan: a file, and which of the plans in it.
+#[derive(Clone, Debug)]
+pub(crate) struct PlanPath {
+    /// The file.
+    pub(crate) file: PathBuf,
+    /// The entry behind `#`, for a calendar or a policy.
+    pub(crate) entry: Option<String>,
+}
+
+impl std::str::FromStr for PlanPath {
+    type Err = std::convert::Infallible;
+
+    /// A file that is there under the whole text goes before an entry of another.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let split = text.rsplit_once('#').filter(|_| !Path::new(text).exists());
+        Ok(match split {
+            Some((file, entry)) => Self {
+                file: PathBuf::from(file),
+                entry: Some(entry.to_owned()),
+            },
+            None => Self {
+                file: PathBuf::from(text),
+                entry: None,
+            },
+        })
+    }
+}
+
+impl std::fmt::Display for PlanPath {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}", self.file.display())?;
+        match &self.entry {
+            Some(entry) => write!(formatter, "#{entry}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Values of parameters.
@@ -51,7 +90,8 @@ impl PlanArguments {
         let inventory = self.inventory.as_deref().map(text);
         let params = self.params.values()?;
         let request = LoadRequest {
-            plan: &text(&self.plan),
+            plan: &text(&self.plan.file),
+            entry: self.plan.entry.as_deref(),
             libraries: &libraries,
             inventory: inventory.as_deref(),
             params: &params,
@@ -73,7 +113,7 @@ impl PlanArguments {
 
     /// The plan's file as an absolute path, for the journal.
     pub(crate) fn absolute(&self) -> Answer<PathBuf> {
-        std::path::absolute(&self.plan).map_err(Failure::from)
+        std::path::absolute(&self.plan.file).map_err(Failure::from)
     }
 }
 

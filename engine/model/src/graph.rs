@@ -1,8 +1,8 @@
 //! The expanded plan: an arena of nodes in which nothing is left to choose. What is previewed is what runs.
 
 use crate::{
-    ActionCall, CheckpointName, Digest, Duration, FORMAT, FailureKind, Location, LockName, Map, StepId,
-    Target, Value,
+    ActionCall, CheckpointName, Digest, Duration, FORMAT, FailureKind, Location, LockName, Map, Schedule,
+    StepId, Target, Value,
 };
 use serde::{Deserialize, Serialize};
 
@@ -107,6 +107,9 @@ pub struct Header {
     /// Where secrets come from: name → `{env: NAME}`, `{file: PATH}` or `{command: [argv]}`.
     #[serde(default)]
     pub secrets: Map,
+    /// When it runs by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
 }
 
 /// Values that `foreach` bound for a node and all below it, by variable (`node`, `target`).

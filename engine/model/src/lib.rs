@@ -9,6 +9,7 @@ mod graph;
 mod id;
 mod outcome;
 mod record;
+mod schedule;
 mod span;
 mod target;
 mod time;
@@ -21,6 +22,7 @@ pub use graph::{
 pub use id::{AttemptNo, CheckpointName, Digest, LockName, RunId, StepId};
 pub use outcome::{Cause, FailureEffect, FailureKind, Outcome, Verdict};
 pub use record::{Answer, InDoubtPolicy, Record, RecordSeq, RunEnd, UndoEnd, WaitReason};
+pub use schedule::{Misfire, Overlap, Schedule};
 pub use span::{Location, Span};
 pub use target::Target;
 pub use time::{Duration, ParseDurationError, Timestamp};

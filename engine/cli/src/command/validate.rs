@@ -32,7 +32,7 @@ impl Validate {
             .count();
         ui::print(&format!(
             "{} is valid: {phases} phases, {steps} steps, {} targets, digest {}\n",
-            self.plan.plan.display(),
+            self.plan.plan,
             graph.targets.len(),
             graph.digest().short(),
         ));

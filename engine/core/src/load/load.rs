@@ -140,11 +140,12 @@ fn header(request: &LoadRequest<'_>, plan: &Plan, locks: Vec<LockName>, report: 
         max_parallel: plan.max_parallel,
         env: plan.env.iter().map(|name| name.value.clone()).collect(),
         secrets: plan.secret_sources(),
+        schedule: plan.schedule.clone(),
     }
 }
 
 /// Reads one file and parses it.
-fn open(path: &str, named_at: Option<Span>, read: Read<'_>, report: &mut Report) -> Option<Yaml> {
+pub(super) fn open(path: &str, named_at: Option<Span>, read: Read<'_>, report: &mut Report) -> Option<Yaml> {
     let text = match read(path) {
         Ok(text) => text,
         Err(error) => {

@@ -7,9 +7,10 @@ use super::phase::{self, Phase};
 use super::read::{Fields, mapping, text, texts};
 use super::report::Report;
 use super::retry;
+use super::schedule;
 use super::step::ON_FAILURES;
 use super::yaml::{Entry, Kind, Spanned, Yaml, to_map};
-use caxplan_model::{Duration, Map, OnFailure, Retry, Span};
+use caxplan_model::{Duration, Map, OnFailure, Retry, Schedule, Span};
 
 /// The version of the language that this engine reads.
 const LANGUAGE: u32 = 1;
@@ -32,6 +33,7 @@ pub(super) struct Plan {
     pub(super) on_failure: Option<OnFailure>,
     pub(super) max_parallel: u32,
     pub(super) overrides: Vec<Entry>,
+    pub(super) schedule: Option<Schedule>,
     pub(super) phases: Vec<Phase>,
 }
 
@@ -118,7 +120,7 @@ pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Option<Plan> {
         return None;
     };
     check_language(&fields, report);
-    for key in ["schedule", "notify", "invariants"] {
+    for key in ["notify", "invariants"] {
         if let Some(span) = fields.key(key) {
             report.warning("no-effect", span, format!("`{key}` has no effect yet"));
         }
@@ -160,6 +162,9 @@ pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Option<Plan> {
         on_failure: fields.word("on_failure", ON_FAILURE, ON_FAILURES, report),
         max_parallel: fields.count("max_parallel", report).unwrap_or(0),
         overrides: entries_of("overrides", "options by path", report),
+        schedule: fields
+            .get("schedule")
+            .and_then(|yaml| schedule::read(yaml, report)),
         phases: phases.map_or_else(Vec::new, |yaml| phase::read_all(yaml, report)),
     })
 }

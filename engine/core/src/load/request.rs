@@ -6,6 +6,8 @@ use caxplan_model::{ActionSpec, Graph, Map, Span};
 pub struct LoadRequest<'a> {
     /// The plan's file, as the user named it.
     pub plan: &'a str,
+    /// Which of the plans that the file holds, by the name of its [`Entry`](super::Entry): for calendars and policies.
+    pub entry: Option<&'a str>,
     /// Action libraries given by `--use`, in order; a later one wins.
     pub libraries: &'a [String],
     /// The inventory given by `--inventory`; it replaces the plan's own.

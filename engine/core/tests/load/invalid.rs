@@ -116,6 +116,7 @@ fn huge_and_unreadable_files_are_refused() {
     ] {
         let request = LoadRequest {
             plan: "plan.yaml",
+            entry: None,
             libraries: &[],
             inventory: None,
             params: &Map::new(),

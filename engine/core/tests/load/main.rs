@@ -35,6 +35,7 @@ fn load_file(folder: &str, plan: &str, with: &With<'_>) -> Result<Loaded, Diagno
     let libraries: Vec<String> = with.libraries.iter().map(|path| (*path).to_owned()).collect();
     let request = LoadRequest {
         plan,
+        entry: None,
         libraries: &libraries,
         inventory: with.inventory,
         params: &with.params,
@@ -51,6 +52,7 @@ fn load_file(folder: &str, plan: &str, with: &With<'_>) -> Result<Loaded, Diagno
 fn load_text(text: &str, params: &Map) -> Result<Loaded, Diagnostics> {
     let request = LoadRequest {
         plan: "plan.yaml",
+        entry: None,
         libraries: &[],
         inventory: None,
         params,

@@ -86,6 +86,7 @@ proptest! {
         params.insert("token".to_owned(), "hush".into());
         let request = LoadRequest {
             plan: "every_form.yaml",
+            entry: None,
             libraries: &["lib/cluster.yaml".to_owned()],
             inventory: Some("lib/nodes.yaml"),
             params: &params,

@@ -1,0 +1,36 @@
+//! What a file holds to run: a plan file holds one plan, a calendar or a policy several.
+
+use super::load::open;
+use super::plan;
+use super::report::Report;
+use super::request::{Diagnostics, LoadRequest, ReadError};
+use caxplan_model::Schedule;
+
+/// One plan that a file holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// What stands behind `#` in `maintenance.yaml#daily`; `None` for the one plan of a plan file.
+    pub name: Option<String>,
+    /// When it runs by itself, if it does.
+    pub schedule: Option<Schedule>,
+}
+
+/// The plans that the file of `request` holds, with their schedules. Neither parameters nor names are looked at, so a
+/// plan that is listed may still not load.
+///
+/// # Errors
+/// Everything that is wrong with the form of the file, all at once.
+pub fn entries(
+    request: &LoadRequest<'_>,
+    read: &mut dyn FnMut(&str) -> Result<String, ReadError>,
+) -> Result<Vec<Entry>, Diagnostics> {
+    let mut report = Report::default();
+    let plan = open(request.plan, None, read, &mut report).and_then(|yaml| plan::read(&yaml, &mut report));
+    match plan {
+        Some(plan) if !report.has_errors() => Ok(vec![Entry {
+            name: None,
+            schedule: plan.schedule,
+        }]),
+        Some(_) | None => Err(report.finish()),
+    }
+}

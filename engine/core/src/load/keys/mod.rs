@@ -1,0 +1,112 @@
+//! The one table of every key of every document: what the loader accepts, what it suggests, and what the JSON Schemas
+//! for editors say.
+
+mod inventory;
+mod library;
+mod plan;
+mod step;
+
+pub(in crate::load) use inventory::{GROUP, INVENTORY, INVENTORY_FILE, TARGET};
+pub(in crate::load) use library::LIBRARY;
+pub(in crate::load) use plan::{DEFAULTS, PARAM, PHASE, PLAN, SCHEDULE, SECRET, STRATEGY};
+pub(in crate::load) use step::{LOOP, RETRY, STEP, WATCH};
+
+/// A kind of mapping.
+#[derive(Debug)]
+pub(in crate::load) struct Object {
+    /// Its name with an article, for messages: `a phase`.
+    pub(in crate::load) name: &'static str,
+    /// The name of its definition in a schema.
+    pub(in crate::load) schema: &'static str,
+    /// Its keys.
+    pub(in crate::load) keys: &'static [Key],
+    /// Keys that must be there.
+    pub(in crate::load) required: &'static [&'static str],
+}
+
+/// One key.
+#[derive(Debug)]
+pub(in crate::load) struct Key {
+    pub(in crate::load) name: &'static str,
+    pub(in crate::load) shape: Shape,
+    pub(in crate::load) doc: &'static str,
+}
+
+/// What a value may be.
+#[derive(Debug)]
+pub(in crate::load) enum Shape {
+    Text,
+    /// A duration, or a template that yields one.
+    Duration,
+    /// A whole number from 0, or a template that yields one.
+    Count,
+    Boolean,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    Any,
+    /// Any mapping from names to anything.
+    AnyMap,
+    List(&'static Shape),
+    /// A mapping from names of the user's to values of one shape.
+    MapOf(&'static Shape),
+    /// One, or a list of them.
+    OneOrMany(&'static Shape),
+    Either(&'static [Shape]),
+    Object(&'static Object),
+    Step,
+    /// `{adapter.verb: {argument: value}}`, or `{action, with}`.
+    Call,
+}
+
+impl Object {
+    pub(in crate::load) fn has(&self, key: &str) -> bool {
+        self.keys.iter().any(|of| of.name == key)
+    }
+
+    pub(in crate::load) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.keys.iter().map(|key| key.name)
+    }
+}
+
+const fn key(name: &'static str, shape: Shape, doc: &'static str) -> Key {
+    Key { name, shape, doc }
+}
+
+pub(in crate::load) const ON_FAILURE: &[&str] = &["stop", "rollback", "continue", "pause"];
+pub(in crate::load) const ORDERS: &[&str] = &["sequential", "dag"];
+pub(in crate::load) const MISFIRES: &[&str] = &["skip", "once"];
+pub(in crate::load) const OVERLAPS: &[&str] = &["forbid", "queue", "allow"];
+pub(in crate::load) const BACKOFFS: &[&str] = &["exponential", "constant"];
+pub(in crate::load) const FAILURE_KINDS: &[&str] = &[
+    "timeout",
+    "unavailable",
+    "denied",
+    "conflict",
+    "not_found",
+    "invalid",
+    "exit",
+    "expectation",
+    "breach",
+    "cancelled",
+    "lost",
+    "rejected",
+    "template",
+    "other",
+];
+pub(in crate::load) const PARAM_TYPES: &[&str] = &[
+    "string", "integer", "number", "boolean", "duration", "bytes", "version", "enum", "list", "map",
+];
+
+const CONDITIONS: Shape = Shape::OneOrMany(&Shape::Text);
+const STEPS: Shape = Shape::List(&Shape::Step);
+
+/// The keys that say what a document is, and what to call that.
+pub(in crate::load) const BODIES: &[(&str, &str)] = &[
+    ("upgrade_strategy", "a plan"),
+    ("strategy", "a plan"),
+    ("phases", "a plan"),
+    ("maintenance", "a maintenance calendar"),
+    ("backup", "a backup policy"),
+    ("health_checks", "monitors"),
+    ("alerts", "alert rules"),
+];

@@ -1,0 +1,268 @@
+//! Keys of plans: their header and their phases.
+
+use super::inventory::INVENTORY;
+use super::step::RETRY;
+use super::{MISFIRES, ON_FAILURE, ORDERS, OVERLAPS, Object, PARAM_TYPES, STEPS, Shape, key};
+
+pub(in crate::load) static PARAM: Object = Object {
+    name: "a parameter",
+    schema: "param",
+    required: &[],
+    keys: &[
+        key(
+            "type",
+            Shape::Word(PARAM_TYPES),
+            "The type; string if it is not given.",
+        ),
+        key("default", Shape::Any, "The value if none is given."),
+        key("required", Shape::Boolean, "Whether a value must be given."),
+        key("description", Shape::Text, "What it is for."),
+        key(
+            "pattern",
+            Shape::Text,
+            "A regular expression that the whole text must match.",
+        ),
+        key(
+            "min",
+            Shape::Any,
+            "The least value, or the least length of a list.",
+        ),
+        key(
+            "max",
+            Shape::Any,
+            "The greatest value, or the greatest length of a list.",
+        ),
+        key(
+            "secret",
+            Shape::Boolean,
+            "Whether the value must not be shown or stored.",
+        ),
+        key("values", Shape::List(&Shape::Any), "The values of an enum."),
+    ],
+};
+
+pub(in crate::load) static DEFAULTS: Object = Object {
+    name: "defaults",
+    schema: "defaults",
+    required: &[],
+    keys: &[
+        key(
+            "retry",
+            Shape::Object(&RETRY),
+            "For every action that has no retry of its own.",
+        ),
+        key(
+            "timeout",
+            Shape::Duration,
+            "For every action that has no timeout of its own.",
+        ),
+        key(
+            "arguments",
+            Shape::MapOf(&Shape::AnyMap),
+            "By adapter: arguments that are given to each of its actions that knows them.",
+        ),
+        key("observe", Shape::Call, "What a watch without `observe` looks at."),
+    ],
+};
+
+pub(in crate::load) static PHASE: Object = Object {
+    name: "a phase",
+    schema: "phase",
+    required: &["name", "steps"],
+    keys: &[
+        key("name", Shape::Text, "Its name, unique in the plan."),
+        key("description", Shape::Text, "What it is for."),
+        key(
+            "when",
+            Shape::Text,
+            "A condition; the phase is skipped if it is false.",
+        ),
+        key(
+            "order",
+            Shape::Word(ORDERS),
+            "One step after the other, or by `needs`.",
+        ),
+        key("steps", STEPS, "Its steps."),
+        key(
+            "on_failure",
+            Shape::Word(ON_FAILURE),
+            "What happens when it has failed.",
+        ),
+        key(
+            "rollback",
+            Shape::Any,
+            "Not used yet: steps say how they are undone.",
+        ),
+        key(
+            "checkpoint",
+            Shape::Text,
+            "The point that is reached when it has ended well.",
+        ),
+        key("max_parallel", Shape::Count, "How many of its steps at once."),
+        key("timeout", Shape::Duration, "The time limit of the phase."),
+        key("needs", Shape::Any, "Not used yet: phases run in their order."),
+    ],
+};
+
+pub(in crate::load) static STRATEGY: Object = Object {
+    name: "a strategy",
+    schema: "strategy",
+    required: &["phases"],
+    keys: &[
+        key(
+            "type",
+            Shape::Word(&["rolling", "sequential"]),
+            "The kind of strategy.",
+        ),
+        key(
+            "phases",
+            Shape::List(&Shape::Object(&PHASE)),
+            "The phases, in their order.",
+        ),
+    ],
+};
+
+pub(in crate::load) static PLAN: Object = Object {
+    name: "a plan",
+    schema: "plan",
+    required: &[],
+    keys: &[
+        key(
+            "caxplan",
+            Shape::Count,
+            "The version of the language; 1 if it is not given.",
+        ),
+        key(
+            "name",
+            Shape::Text,
+            "The plan's name; the file's name if it is not given.",
+        ),
+        key("description", Shape::Text, "What it is for."),
+        key(
+            "params",
+            Shape::MapOf(&Shape::Object(&PARAM)),
+            "What the user can set.",
+        ),
+        key("vars", Shape::AnyMap, "Values that templates can use."),
+        key(
+            "use",
+            Shape::OneOrMany(&Shape::Text),
+            "Action libraries, by path from this file.",
+        ),
+        key(
+            "inventory",
+            Shape::Either(&[Shape::Text, Shape::Object(&INVENTORY)]),
+            "The targets: a path from this file, or a mapping.",
+        ),
+        key(
+            "secrets",
+            Shape::MapOf(&Shape::Object(&SECRET)),
+            "Where secrets come from.",
+        ),
+        key(
+            "env",
+            Shape::List(&Shape::Text),
+            "Environment variables that templates may read.",
+        ),
+        key("lock", Shape::OneOrMany(&Shape::Text), "Locks that a run holds."),
+        key(
+            "defaults",
+            Shape::Object(&DEFAULTS),
+            "What actions get that say nothing of their own.",
+        ),
+        key(
+            "on_failure",
+            Shape::Word(ON_FAILURE),
+            "What happens when a phase has failed.",
+        ),
+        key(
+            "max_parallel",
+            Shape::Count,
+            "How many steps at once; 0 is no limit.",
+        ),
+        key(
+            "overrides",
+            Shape::MapOf(&Shape::AnyMap),
+            "By the path of a phase or step: options that replace its own.",
+        ),
+        key(
+            "schedule",
+            Shape::Either(&[Shape::Text, Shape::Object(&SCHEDULE)]),
+            "When it runs by itself: a cron expression, or more.",
+        ),
+        key("notify", Shape::Any, "Whom to tell. Has no effect yet."),
+        key(
+            "invariants",
+            Shape::Any,
+            "What must hold all the time. Has no effect yet.",
+        ),
+        key(
+            "upgrade_strategy",
+            Shape::Object(&STRATEGY),
+            "The body: an upgrade in phases.",
+        ),
+        key(
+            "strategy",
+            Shape::Object(&STRATEGY),
+            "The body: phases of a strategy.",
+        ),
+        key(
+            "phases",
+            Shape::List(&Shape::Object(&PHASE)),
+            "The body: phases, in their order.",
+        ),
+    ],
+};
+
+pub(in crate::load) static SECRET: Object = Object {
+    name: "a secret",
+    schema: "secret",
+    required: &[],
+    keys: &[
+        key("env", Shape::Text, "The environment variable that holds it."),
+        key("file", Shape::Text, "The file that holds it."),
+        key(
+            "command",
+            Shape::List(&Shape::Text),
+            "The program and its arguments that print it.",
+        ),
+    ],
+};
+
+pub(in crate::load) static SCHEDULE: Object = Object {
+    name: "a schedule",
+    schema: "schedule",
+    required: &["cron"],
+    keys: &[
+        key(
+            "cron",
+            Shape::Text,
+            "The times, as a cron expression: minute, hour, day of the month, month, day of the week.",
+        ),
+        key(
+            "timezone",
+            Shape::Text,
+            "The time zone of the expression, as `Europe/Berlin`; UTC if it is not given.",
+        ),
+        key(
+            "jitter",
+            Shape::Duration,
+            "Each start is put off by a part of this, the same for each time.",
+        ),
+        key(
+            "misfire",
+            Shape::Word(MISFIRES),
+            "What becomes of times that passed while nothing watched: nothing, or one run for all of them.",
+        ),
+        key(
+            "overlap",
+            Shape::Word(OVERLAPS),
+            "What happens if the run before is still going on: this one is left out, waits for it, or runs beside it.",
+        ),
+        key(
+            "params",
+            Shape::AnyMap,
+            "Values of the plan's parameters for runs that the schedule starts.",
+        ),
+    ],
+};
