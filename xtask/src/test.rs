@@ -1,10 +1,11 @@
 //! The one test command.
 
-use crate::{dist, shell};
+use crate::{dist, setup, shell};
 use anyhow::Result;
 
 /// Sets up what is missing and runs everything.
 pub(crate) fn all() -> Result<()> {
+    setup::packages()?;
     let releases = dist::releases()?;
     // The programs under test, without a release number, as a developer builds them.
     shell::run(&["cargo", "build", "--workspace", "--locked"])?;

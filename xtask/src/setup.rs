@@ -1,0 +1,77 @@
+//! Debian packages whose programs the tests need.
+
+use crate::shell;
+use anyhow::{Result, bail};
+use std::path::Path;
+
+/// A program that tests start, and the Debian package that brings it.
+struct Needed {
+    program: &'static str,
+    package: &'static str,
+}
+
+/// One line per program, sorted by package.
+const NEEDED: &[Needed] = &[
+    // tests/e2e/editor.rs: the language server that editors use.
+    Needed {
+        program: "node",
+        package: "nodejs",
+    },
+    Needed {
+        program: "npm",
+        package: "npm",
+    },
+];
+
+/// Installs the packages of programs that are not there. Does nothing, quickly, if all are.
+pub(crate) fn packages() -> Result<()> {
+    let missing: Vec<&Needed> = NEEDED.iter().filter(|needed| !is_there(needed.program)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut packages: Vec<&str> = missing.iter().map(|needed| needed.package).collect();
+    packages.dedup();
+    let by_hand = format!("apt-get install --no-install-recommends {}", packages.join(" "));
+    if !is_there("apt-get") {
+        let programs: Vec<&str> = missing.iter().map(|needed| needed.program).collect();
+        bail!(
+            "the tests need these programs, and there is no apt-get to install them with: {}",
+            programs.join(", ")
+        );
+    }
+    if !rustix::process::geteuid().is_root() {
+        bail!("the tests need programs that only root can install: run `{by_hand}` as root");
+    }
+    apt_get(&["update", "-qq"])?;
+    apt_get(
+        &[
+            &["install", "-qq", "--yes", "--no-install-recommends"],
+            packages.as_slice(),
+        ]
+        .concat(),
+    )?;
+    match missing.iter().find(|needed| !is_there(needed.program)) {
+        Some(needed) => bail!(
+            "`{}` did not bring the program `{}`",
+            needed.package,
+            needed.program
+        ),
+        None => Ok(()),
+    }
+}
+
+fn apt_get(arguments: &[&str]) -> Result<()> {
+    let words = [&["apt-get"], arguments].concat();
+    let mut command = shell::command(&words);
+    // A package that asks a question would wait for ever.
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    shell::run_command(&words, &mut command)
+}
+
+/// Whether a program is on the search path, or where only root's search path has it.
+fn is_there(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain([Path::new("/usr/sbin").to_owned(), Path::new("/sbin").to_owned()])
+        .any(|folder| folder.join(program).is_file())
+}
