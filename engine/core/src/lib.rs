@@ -7,6 +7,7 @@
 
 pub mod account;
 pub mod condition;
+pub mod diff;
 pub mod expand;
 pub mod load;
 pub mod preview;
