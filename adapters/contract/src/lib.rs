@@ -15,6 +15,7 @@
 pub mod conformance;
 mod context;
 pub mod process;
+mod spawn;
 mod typed;
 
 pub use async_trait::async_trait;

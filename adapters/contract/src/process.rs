@@ -1,14 +1,21 @@
 //! Programs that an adapter starts on this machine, such that none outlives the attempt that started it.
 
+use crate::spawn::{self, Streams};
 use crate::{Context, Stream};
 use caxplan_model::{Cause, FailureEffect, FailureKind, Outcome};
-use rustix::process::{Pid, Signal};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use std::collections::VecDeque;
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, Command};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::unix::pipe;
 
 /// How much of each output stream is kept for `output`; all of it goes to the log.
 pub const CAPTURE_MAX: usize = 64 << 10;
@@ -84,27 +91,24 @@ impl From<NotFinished> for Outcome {
 ///
 /// Must be polled on a thread that lives as long as the engine, for the kernel watches the thread that starts a program.
 pub async fn run(program: &Program, context: &Context) -> Result<Finished, NotFinished> {
-    let mut child = spawn(program, context).map_err(NotFinished::NotStarted)?;
+    let (mut child, pipes) = start(program, context).map_err(NotFinished::NotStarted)?;
     let group = Group::of(&child);
 
-    let stdin = child.stdin.take();
     let feed = async {
-        if let (Some(mut pipe), Some(bytes)) = (stdin, &program.stdin) {
+        if let (Some(mut pipe), Some(bytes)) = (pipes.stdin, &program.stdin) {
             // A program need not read all that it is given.
             let _ = pipe.write_all(bytes).await;
         }
     };
     let mut stdout = Captured::default();
     let mut stderr = Captured::default();
-    let out = child.stdout.take();
-    let err = child.stderr.take();
 
     let ended = {
         let output = async {
             tokio::join!(
                 feed,
-                drain(out, Stream::Stdout, context, &mut stdout),
-                drain(err, Stream::Stderr, context, &mut stderr),
+                drain(pipes.stdout, Stream::Stdout, context, &mut stdout),
+                drain(pipes.stderr, Stream::Stderr, context, &mut stderr),
             );
         };
         tokio::pin!(output);
@@ -155,55 +159,111 @@ impl Program {
     }
 }
 
-fn spawn(program: &Program, context: &Context) -> Result<Child, Cause> {
-    let Some((name, arguments)) = program.argv.split_first() else {
+/// A program that is running.
+struct Child {
+    pid: Pid,
+    /// Readable as soon as it has ended; gone when nobody will look any more.
+    ended: Option<AsyncFd<OwnedFd>>,
+    status: Option<ExitStatus>,
+}
+
+/// Our ends of its standard streams.
+struct Pipes {
+    stdin: Option<pipe::Sender>,
+    stdout: pipe::Receiver,
+    stderr: pipe::Receiver,
+}
+
+fn start(program: &Program, context: &Context) -> Result<(Child, Pipes), Cause> {
+    let Some(name) = program.argv.first() else {
         return Err(Cause::new(FailureKind::Invalid, "no program is named"));
     };
-    let mut command = Command::new(name);
-    command.args(arguments);
-    if !program.inherit_env {
-        command.env_clear();
-    }
-    command
-        .envs(program.env.iter().map(|(name, value)| (name, value)))
-        .envs(context.markers.iter().map(|(name, value)| (name, value)))
-        .stdin(if program.stdin.is_some() {
-            Stdio::piped()
-        } else {
-            Stdio::null()
-        })
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0);
     // A plan that was named without a folder lies in the empty path, which means the current one.
-    if let Some(cwd) = program.cwd.as_ref().filter(|cwd| !cwd.as_os_str().is_empty()) {
-        command.current_dir(cwd);
-    }
-    die_with_engine(&mut command);
-    command
-        .spawn()
-        .map_err(|error| explain(&error, name, program.cwd.as_deref()))
-}
-
-/// Has the kernel kill the program when the thread that started it is gone.
-#[allow(unsafe_code)]
-fn die_with_engine(command: &mut Command) {
-    let engine = rustix::process::getpid();
-    // SAFETY: between fork and exec only async-signal-safe things are allowed. The closure makes two system calls
-    // through rustix, which neither allocate nor take locks, and captures a plain integer.
-    unsafe {
-        command.pre_exec(move || {
-            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-            // The engine may have died before the line above; then no signal will come.
-            if rustix::process::getppid() != Some(engine) {
-                return Err(rustix::io::Errno::SRCH.into());
+    let cwd = program.cwd.as_deref().filter(|cwd| !cwd.as_os_str().is_empty());
+    let env = spawn::environment(program.inherit_env, program.env.iter().chain(&context.markers));
+    let started = || -> io::Result<(Child, Pipes)> {
+        let (stdin, fed) = match program.stdin {
+            Some(_) => {
+                let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC).map(|(read, write)| (write, read))?;
+                (theirs, Some(pipe::Sender::from_owned_fd(ours)?))
             }
-            Ok(())
-        });
+            None => (OpenOptions::new().read(true).open("/dev/null")?.into(), None),
+        };
+        let (out, stdout) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (err, stderr) = pipe_with(PipeFlags::CLOEXEC)?;
+        let pipes = Pipes {
+            stdin: fed,
+            stdout: pipe::Receiver::from_owned_fd(out)?,
+            stderr: pipe::Receiver::from_owned_fd(err)?,
+        };
+        let streams = Streams {
+            stdin,
+            stdout,
+            stderr,
+        };
+        let spawned = spawn::spawn(&program.argv, &env, cwd, &streams)?;
+        let child = Child {
+            pid: spawned.pid,
+            ended: Some(spawned.ended),
+            status: None,
+        };
+        Ok((child, pipes))
+    };
+    started().map_err(|error| explain(&error, name, cwd))
+}
+
+impl Child {
+    /// Waits until it has ended. Cancel safe; what it answered once it answers again.
+    async fn wait(&mut self) -> io::Result<ExitStatus> {
+        if let Some(status) = self.status {
+            return Ok(status);
+        }
+        let ended = self.ended.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        let status = reap(ended).await?;
+        self.status = Some(status);
+        Ok(status)
     }
 }
 
-fn explain(error: &std::io::Error, name: &str, cwd: Option<&Path>) -> Cause {
+impl Drop for Child {
+    fn drop(&mut self) {
+        // Somebody must take note of its end, or it stays as a zombie for as long as the engine lives.
+        if let (None, Some(ended)) = (self.status, self.ended.take())
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(async move { reap(&ended).await });
+        }
+    }
+}
+
+async fn reap(ended: &AsyncFd<OwnedFd>) -> io::Result<ExitStatus> {
+    loop {
+        let mut ready = ended.readable().await?;
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        match rustix::process::waitid(WaitId::PidFd(ended.get_ref().as_fd()), options)? {
+            Some(status) => return Ok(exit_status(&status)),
+            None => ready.clear_ready(),
+        }
+    }
+}
+
+/// As `wait` would have said it: the exit code in the second byte, else the signal in the first.
+fn exit_status(status: &rustix::process::WaitIdStatus) -> ExitStatus {
+    const DUMPED_CORE: i32 = 0x80;
+    let signal = |number: i32| {
+        if status.dumped() {
+            number | DUMPED_CORE
+        } else {
+            number
+        }
+    };
+    ExitStatus::from_raw(match status.terminating_signal() {
+        Some(number) => signal(number),
+        None => status.exit_status().unwrap_or_default() << 8,
+    })
+}
+
+fn explain(error: &io::Error, name: &str, cwd: Option<&Path>) -> Cause {
     if let Some(cwd) = cwd.filter(|cwd| !cwd.is_dir()) {
         return Cause::new(
             FailureKind::NotFound,
@@ -215,11 +275,9 @@ fn explain(error: &std::io::Error, name: &str, cwd: Option<&Path>) -> Cause {
         .with_hint("`cwd` is relative to the plan's folder");
     }
     match error.kind() {
-        std::io::ErrorKind::NotFound => {
-            Cause::new(FailureKind::NotFound, format!("there is no program `{name}`"))
-                .with_hint("install it, or give its full path")
-        }
-        std::io::ErrorKind::PermissionDenied => {
+        io::ErrorKind::NotFound => Cause::new(FailureKind::NotFound, format!("there is no program `{name}`"))
+            .with_hint("install it, or give its full path"),
+        io::ErrorKind::PermissionDenied => {
             Cause::new(FailureKind::Denied, format!("`{name}` may not be run: {error}"))
                 .with_hint("is it executable (`chmod +x`)?")
         }
@@ -232,12 +290,7 @@ struct Group(Option<Pid>);
 
 impl Group {
     fn of(child: &Child) -> Self {
-        Self(
-            child
-                .id()
-                .and_then(|id| i32::try_from(id).ok())
-                .and_then(Pid::from_raw),
-        )
+        Self(Some(child.pid))
     }
 
     /// Lets the group be: the program has ended, and what it left in the background was meant to stay.
@@ -271,8 +324,7 @@ impl Drop for Group {
     }
 }
 
-async fn drain(pipe: Option<impl AsyncRead + Unpin>, stream: Stream, context: &Context, into: &mut Captured) {
-    let Some(mut pipe) = pipe else { return };
+async fn drain(mut pipe: pipe::Receiver, stream: Stream, context: &Context, into: &mut Captured) {
     let mut buffer = vec![0; 8 << 10];
     loop {
         match pipe.read(&mut buffer).await {
