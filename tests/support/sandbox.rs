@@ -77,15 +77,22 @@ impl Sandbox {
 
     fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary(program));
+        command.args(arguments).stdin(Stdio::null());
+        self.prepare(&mut command);
         command
-            .args(arguments)
+    }
+
+    /// Lets a program run in this sandbox, with its state, and with the programs under test in its search path.
+    pub fn prepare(&self, command: &mut Command) {
+        let search = std::env::var_os("PATH").unwrap_or_default();
+        let search = std::iter::once(programs()).chain(std::env::split_paths(&search));
+        command
             .current_dir(self.path())
-            .stdin(Stdio::null())
+            .env("PATH", std::env::join_paths(search).expect("no colon in a path"))
             .env("CAXPLAN_STATE_DIR", &self.state)
             .env("CAXTON_DEV_DIR", self.path().join("dev"))
             .env("CAXTON_DEV_PORT_BASE", self.port_base.to_string())
             .env("NO_COLOR", "1");
-        command
     }
 }
 

@@ -38,8 +38,8 @@ fn compare_generated() -> Result<()> {
     let fresh = tempfile::tempdir()?;
     write_generated(fresh.path())?;
     let mut stale = Vec::new();
-    for kind in SCHEMAS {
-        let name = format!("schemas/{kind}.schema.json");
+    let schemas = SCHEMAS.map(|kind| format!("schemas/{kind}.schema.json"));
+    for name in schemas.into_iter().chain([REFERENCE.to_owned()]) {
         let committed = std::fs::read(shell::root().join(&name)).unwrap_or_default();
         if std::fs::read(fresh.path().join(&name))? != committed {
             stale.push(name);
@@ -57,6 +57,9 @@ fn compare_generated() -> Result<()> {
 /// The document kinds that have a schema.
 const SCHEMAS: [&str; 3] = ["plan", "library", "inventory"];
 
+/// The page of the command line.
+const REFERENCE: &str = "docs/reference/cli.md";
+
 fn write_generated(root: &Path) -> Result<()> {
     shell::run(&["cargo", "build", "--workspace", "--locked"])?;
     let caxplan = shell::target_dir().join("debug/caxplan");
@@ -69,5 +72,9 @@ fn write_generated(root: &Path) -> Result<()> {
         let path = root.join("schemas").join(format!("{kind}.schema.json"));
         std::fs::write(&path, text).with_context(|| path.display().to_string())?;
     }
+    let path = root.join(REFERENCE);
+    std::fs::create_dir_all(path.parent().unwrap_or(root))?;
+    std::fs::write(&path, shell::output(&[caxplan, "man", "--markdown"])?)
+        .with_context(|| path.display().to_string())?;
     Ok(())
 }

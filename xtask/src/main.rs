@@ -18,7 +18,7 @@ usage: cargo xtask COMMAND
   dist             build the example agents and the releases that demo and tests use, into target/releases
   bench            measure the engine beside the floors of this machine (release build)
   ci               what a change must pass: fmt, clippy, docs, generated files, test
-  generate         write the files that are generated from code (schemas)";
+  generate         write the files that are generated from code (schemas, docs/reference/cli.md)";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -60,6 +60,11 @@ impl Failure {
         self
     }
 
+    /// What went wrong, in one line.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Says it on the standard error, and answers the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         let red = ui::Paint::for_stderr();

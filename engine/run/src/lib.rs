@@ -23,8 +23,8 @@ pub use clock::{now, utc};
 pub use driver::{Driver, DriverError, Orders, RollbackOrder};
 pub use forecast::forecast;
 pub use journal::{
-    Batch, Journal, JournalError, LogChunk, LogCursor, NewRun, Request, RunName, RunSummary, StoredRequest,
-    StoredRun, Tail, stream_name,
+    Batch, Journal, JournalError, LogChunk, LogCursor, NewRun, Request, RunFilter, RunName, RunSummary,
+    StoredRequest, StoredRun, Tail, stream_name,
 };
 pub use lock::{Holder, LockError, Locks, engine_of};
 pub use mask::{MASK, MASK_IN_BEFORE, Masker, StreamMasker};

@@ -35,20 +35,14 @@ impl Adapters {
         match self.what {
             None | Some(What::List) => {
                 let actions: Vec<&ActionSpec> = registry.actions().collect();
-                match self.output {
-                    Listing::Json => ui::print_json(&actions),
-                    Listing::Table => ui::print(&list(&actions)),
-                }
+                self.output.print(&actions, || list(&actions));
             }
             Some(What::Describe { action }) => {
                 let spec = registry.action(&action).ok_or_else(|| {
                     Failure::invalid(format!("there is no action `{action}`"))
                         .hint("`caxplan adapters` lists them all")
                 })?;
-                match self.output {
-                    Listing::Json => ui::print_json(spec),
-                    Listing::Table => ui::print(&describe(spec)),
-                }
+                self.output.print(spec, || describe(spec));
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -4,8 +4,9 @@ use crate::failure::{Answer, Failure};
 use crate::select::{self, RunArgument};
 use crate::ui;
 use caxplan_adapter::Stream;
-use caxplan_run::{LogChunk, LogCursor, engine_of};
-use clap::Args;
+use caxplan_run::{LogChunk, LogCursor, engine_of, stream_name};
+use clap::{Args, ValueEnum};
+use serde_json::json;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -23,6 +24,21 @@ pub(crate) struct Logs {
     /// Go on until the run's engine leaves it
     #[arg(short, long)]
     follow: bool,
+    /// How to show it
+    #[arg(long, value_enum, default_value_t)]
+    output: Format,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// What the steps put out, under headings
+    #[default]
+    #[value(alias = "table")]
+    Text,
+    /// One JSON object per line and piece of output
+    Json,
+    /// A YAML list of pieces of output
+    Yaml,
 }
 
 impl Logs {
@@ -42,9 +58,13 @@ impl Logs {
             cursor = end;
             let read_all = chunks.is_empty();
             for chunk in chunks {
-                printer.print(&chunk);
+                match self.output {
+                    Format::Text => printer.print(&chunk),
+                    Format::Json => ui::print(&format!("{}\n", as_json(&chunk))),
+                    Format::Yaml => ui::print_yaml(&[as_json(&chunk)]),
+                }
             }
-            if read_all && !going_on {
+            if ui::reader_is_gone() || (read_all && !going_on) {
                 return Ok(ExitCode::SUCCESS);
             }
             if read_all {
@@ -52,6 +72,17 @@ impl Logs {
             }
         }
     }
+}
+
+/// The fields of a piece of output, as events of `run --output json` have them.
+fn as_json(chunk: &LogChunk) -> serde_json::Value {
+    json!({
+        "at": chunk.at,
+        "step": chunk.step,
+        "attempt": chunk.attempt,
+        "stream": stream_name(chunk.stream),
+        "text": String::from_utf8_lossy(&chunk.bytes),
+    })
 }
 
 /// A step as a user names it: by its id, or by a name that only one step has.

@@ -3,8 +3,10 @@
 mod adapters;
 mod approve;
 mod cancel;
+mod completions;
 mod graph;
 mod logs;
+mod man;
 mod pause;
 mod preview;
 mod resume;
@@ -37,6 +39,8 @@ pub(crate) enum Command {
     Verify(verify::Verify),
     Adapters(adapters::Adapters),
     Schema(schema::Schema),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 impl Command {
@@ -58,6 +62,8 @@ impl Command {
             Self::Verify(verify) => verify.execute(),
             Self::Adapters(adapters) => adapters.execute(),
             Self::Schema(schema) => schema.execute(),
+            Self::Completions(completions) => completions.execute(),
+            Self::Man(man) => man.execute(),
         }
     }
 }

@@ -4,10 +4,11 @@ use super::preview::{self, Rendering};
 use crate::composition::{registry, runtime};
 use crate::failure::{Answer, Failure};
 use crate::plan::{Checked, PlanArguments};
-use crate::ui::{self, Show};
-use caxplan_model::InDoubtPolicy;
+use crate::ui::{self, Loudness, Show};
+use caxplan_model::{InDoubtPolicy, RunEnd};
 use caxplan_run::{Orders, Session, StateDir};
 use clap::{Args, ValueEnum};
+use std::process::ExitCode;
 
 /// Run a plan
 #[derive(Debug, Args)]
@@ -33,6 +34,9 @@ pub(crate) struct How {
     /// Show what the steps put out, too
     #[arg(short, long)]
     verbose: bool,
+    /// Say nothing unless something is wrong, or a person is needed
+    #[arg(short, long, conflicts_with = "verbose")]
+    quiet: bool,
     /// Approve whatever asks for an approval
     #[arg(short, long)]
     yes: bool,
@@ -84,6 +88,14 @@ impl Run {
 }
 
 impl How {
+    fn loudness(&self) -> Loudness {
+        match (self.quiet, self.verbose) {
+            (true, _) => Loudness::Quiet,
+            (false, true) => Loudness::Verbose,
+            (false, false) => Loudness::Normal,
+        }
+    }
+
     /// Runs a session to its end, shows it, and says what came of it.
     pub(crate) async fn carry_out(&self, show: Show, session: Session, orders: Orders) -> Answer {
         let began = caxplan_run::now();
@@ -93,10 +105,10 @@ impl How {
             approve_as: self.yes.then(|| format!("--yes of {}", caxplan_run::user())),
             ..orders
         };
-        if show == Show::Text {
+        if show == Show::Text && !self.quiet {
             ui::say(&format!("run {run}\n"));
         }
-        let mut observer = ui::observer(show, self.verbose, &run, session.state().graph());
+        let mut observer = ui::observer(show, self.loudness(), &run, session.state().graph());
         if !session.ended_orphans().is_empty() {
             let pids = session.ended_orphans();
             observer.notice(&format!(
@@ -108,6 +120,9 @@ impl How {
             let resume = format!("caxplan resume {run}");
             Failure::from(error).then(&resume)
         })?;
+        if self.quiet && show == Show::Text && end == RunEnd::Succeeded {
+            return Ok(ExitCode::SUCCESS);
+        }
         Ok(ui::finish(
             show,
             &run,

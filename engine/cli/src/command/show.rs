@@ -1,6 +1,6 @@
 //! `caxplan show`.
 
-use super::runs::status;
+use super::runs::Status;
 use crate::failure::Answer;
 use crate::select::{self, RunArgument};
 use crate::ui;
@@ -24,9 +24,12 @@ pub(crate) struct Show {
 enum Format {
     /// For people
     #[default]
+    #[value(alias = "table")]
     Text,
     /// JSON, for programs
     Json,
+    /// YAML, for programs and people
+    Yaml,
     /// Markdown, for a report
     Markdown,
 }
@@ -39,16 +42,23 @@ impl Show {
         let engine = engine_of(&dir, &run);
         let stored = journal.load(&run)?;
         let summary = stored.summary;
+        let status = Status::of(&dir, &summary);
         let state = caxplan_run::fold(&run, stored.graph, &stored.records)?;
         let account = Account::of(&state, &stored.records);
+        let data = || {
+            json!({
+                "id": run,
+                "plan": summary.plan,
+                "status": status.name(),
+                "created": summary.created,
+                "engine": engine,
+                "account": account,
+            })
+        };
         match self.output {
             Format::Text => {
                 let paint = ui::Paint::for_stdout();
-                let mut text = format!(
-                    "run {run} of {}: {}\n",
-                    summary.plan.display(),
-                    status(&dir, &summary)
-                );
+                let mut text = format!("run {run} of {}: {}\n", summary.plan.display(), status.words());
                 text.push_str(&account.to_text(paint.is_on(), &ui::date_time));
                 match &engine {
                     Some(holder) => {
@@ -64,14 +74,8 @@ impl Show {
                 }
                 ui::print(&text);
             }
-            Format::Json => ui::print_json(&json!({
-                "id": run,
-                "plan": summary.plan,
-                "status": status(&dir, &summary),
-                "created": summary.created,
-                "engine": engine,
-                "account": account,
-            })),
+            Format::Json => ui::print_json(&data()),
+            Format::Yaml => ui::print_yaml(&data()),
             Format::Markdown => ui::print(&account.to_markdown(&summary.name, &[], &caxplan_run::utc)),
         }
         Ok(ExitCode::SUCCESS)

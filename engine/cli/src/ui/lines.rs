@@ -1,36 +1,54 @@
 //! One line per event, with the time: for logs, pipes and CI.
 
 use super::narrate::Narrator;
-use super::{Paint, say};
+use super::{Loudness, Paint, say};
 use caxplan_adapter::Stream;
 use caxplan_core::schedule::State;
-use caxplan_model::{Record, RecordSeq, Timestamp};
+use caxplan_model::{Record, RecordSeq, Timestamp, UndoEnd};
 use caxplan_run::{LogChunk, Observer};
 
 /// Writes lines to the standard error.
 pub(super) struct Lines {
     narrator: Narrator,
-    verbose: bool,
+    loudness: Loudness,
 }
 
 impl Lines {
-    pub(super) fn new(verbose: bool) -> Self {
+    pub(super) fn new(loudness: Loudness) -> Self {
         Self {
             narrator: Narrator::new(Paint::for_stderr()),
-            verbose,
+            loudness,
         }
     }
 }
 
 impl Observer for Lines {
     fn record(&mut self, state: &State, _: RecordSeq, record: &Record) {
-        if let Some(line) = self.narrator.line(state, record) {
+        let line = self.narrator.line(state, record);
+        // Steps that are tried again are not yet in need of anybody.
+        let is_wrong = matches!(
+            record,
+            Record::StepEnded { outcome, retry_at: None, .. } if outcome.cause().is_some()
+        ) || matches!(record, Record::Waiting { .. } | Record::RollbackStarted { .. })
+            || matches!(
+                record,
+                Record::UndoEnded {
+                    end: UndoEnd::Failed { .. },
+                    ..
+                }
+            );
+        if let Some(line) = line.filter(|_| self.loudness != Loudness::Quiet || is_wrong) {
             say(&format!("{} {line}\n", time_of_day(record.at())));
         }
     }
 
     fn output(&mut self, chunk: &LogChunk) {
-        if self.verbose || chunk.stream == Stream::Note {
+        let is_shown = match self.loudness {
+            Loudness::Quiet => false,
+            Loudness::Normal => chunk.stream == Stream::Note,
+            Loudness::Verbose => true,
+        };
+        if is_shown {
             for line in output_lines(chunk) {
                 say(&format!("{} {line}\n", time_of_day(chunk.at)));
             }

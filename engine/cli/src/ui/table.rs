@@ -12,6 +12,19 @@ pub(crate) enum Listing {
     Table,
     /// JSON, for programs
     Json,
+    /// YAML, for programs and people
+    Yaml,
+}
+
+impl Listing {
+    /// Prints `value` as data, or what `table` makes of it.
+    pub(crate) fn print(self, value: &impl serde::Serialize, table: impl FnOnce() -> String) {
+        match self {
+            Self::Table => super::print(&table()),
+            Self::Json => super::print_json(value),
+            Self::Yaml => super::print_yaml(value),
+        }
+    }
 }
 
 /// Rows under headings, as wide as they need to be.

@@ -10,7 +10,7 @@ mod schema;
 pub use error::JournalError;
 pub use log::{LogChunk, LogCursor, stream_name};
 pub use request::{Request, StoredRequest};
-pub use runs::{RunName, RunSummary, StoredRun, Tail};
+pub use runs::{RunFilter, RunName, RunSummary, StoredRun, Tail};
 
 use crate::StateDir;
 use caxplan_model::{Digest, Graph, Record, RecordSeq, RunId};

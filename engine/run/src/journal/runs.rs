@@ -59,6 +59,19 @@ pub enum RunName {
     Last,
 }
 
+/// Which runs to list.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    /// Only of the plan of this name, or of this file (absolute).
+    pub plan: Option<String>,
+    /// Only those that ended so, `None` being those that no engine has left; all if empty.
+    pub ends: Vec<Option<RunEnd>>,
+    /// Only those created at this time or later.
+    pub since: Option<Timestamp>,
+    /// At most so many.
+    pub limit: u32,
+}
+
 const SUMMARY: &str = "id, name, plan, created, pid, status, ended";
 
 fn summary(row: &Row<'_>) -> rusqlite::Result<RunSummary> {
@@ -74,13 +87,40 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<RunSummary> {
     })
 }
 
+/// How an end stands in the column `status`.
+fn status_of(end: Option<RunEnd>) -> String {
+    let word = end.and_then(|end| serde_json::to_value(end).ok());
+    word.as_ref()
+        .and_then(|word| word.as_str())
+        .unwrap_or("running")
+        .to_owned()
+}
+
 impl Journal {
     /// The newest runs, newest first.
     pub fn runs(&self, limit: u32) -> Result<Vec<RunSummary>, JournalError> {
+        self.runs_of(&RunFilter {
+            limit,
+            ..RunFilter::default()
+        })
+    }
+
+    /// The newest runs of those that a filter lets through, newest first.
+    pub fn runs_of(&self, filter: &RunFilter) -> Result<Vec<RunSummary>, JournalError> {
+        let ends: Vec<String> = filter.ends.iter().map(|end| status_of(*end)).collect();
+        let ends = serde_json::to_string(&ends).expect("words are plain data");
+        let since = filter.since.map(column::from_time);
+        let sql = format!(
+            "SELECT {SUMMARY} FROM runs
+             WHERE (?1 IS NULL OR name = ?1 OR plan = ?1)
+               AND (?2 = '[]' OR status IN (SELECT value FROM json_each(?2)))
+               AND (?3 IS NULL OR created >= ?3)
+             ORDER BY id DESC LIMIT ?4"
+        );
         let read = || -> rusqlite::Result<Vec<RunSummary>> {
             self.connection
-                .prepare(&format!("SELECT {SUMMARY} FROM runs ORDER BY id DESC LIMIT ?1"))?
-                .query_map([limit], summary)?
+                .prepare(&sql)?
+                .query_map(params![filter.plan, ends, since, filter.limit], summary)?
                 .collect()
         };
         read().map_err(|error| self.error(error))
