@@ -48,6 +48,7 @@ pub fn reads<A: JsonSchema>(name: &str, summary: &str) -> ActionSpec {
         records_before: false,
         availability: 0,
         default_timeout: None,
+        public_arguments: Vec::new(),
         examples: Vec::new(),
     }
 }

@@ -77,6 +77,8 @@ impl Action for ShellRun {
                 json!({ "script": "df -h / | tail -1", "cwd": "/", "env": { "LC_ALL": "C" } }),
             ],
             changes_argument: Some("changes".to_owned()),
+            // A script is an argument of its shell.
+            public_arguments: ["argv", "script", "shell"].map(str::to_owned).to_vec(),
             ..changes::<Self>("shell.run", "Runs a program or a script on this machine")
         }
     }

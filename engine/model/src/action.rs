@@ -46,6 +46,8 @@ pub struct ActionSpec {
     pub availability: i8,
     /// The time limit if the step has none.
     pub default_timeout: Option<Duration>,
+    /// Arguments that every user of the machine can see while the action runs (`ps`): no secret may stand there.
+    pub public_arguments: Vec<String>,
     /// Examples of arguments for the reference and for editors.
     pub examples: Vec<Value>,
 }

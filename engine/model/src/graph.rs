@@ -1,8 +1,8 @@
 //! The expanded plan: an arena of nodes in which nothing is left to choose. What is previewed is what runs.
 
 use crate::{
-    ActionCall, CheckpointName, Digest, Duration, FORMAT, FailureKind, Location, LockName, Map, Schedule,
-    StepId, Target, Value,
+    ActionCall, CheckpointName, Digest, Duration, FORMAT, FailureKind, Location, LockName, Map, RunEnd,
+    Schedule, StepId, Target, Value,
 };
 use serde::{Deserialize, Serialize};
 
@@ -104,12 +104,24 @@ pub struct Header {
     /// Environment variables that templates may read.
     #[serde(default)]
     pub env: Vec<String>,
-    /// Where secrets come from: name → `{env: NAME}`, `{file: PATH}` or `{command: [argv]}`.
+    /// Where secrets come from: name → `{env: NAME}`, `{file: PATH}`, `{command: [argv]}` or `{age: {…}}`.
     #[serde(default)]
     pub secrets: Map,
+    /// Who is told when a run leaves its engine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<Notification>,
     /// When it runs by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
+}
+
+/// Tells somebody that a run has left its engine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Notification {
+    /// The ends that it is for.
+    pub on: Vec<RunEnd>,
+    /// How: an action, whose arguments are templates over what is known of the end.
+    pub call: ActionCall,
 }
 
 /// Values that `foreach` bound for a node and all below it, by variable (`node`, `target`).

@@ -17,7 +17,7 @@ mod time;
 pub use action::{ActionCall, ActionName, ActionSpec, Effect, UndoSupport};
 pub use graph::{
     ActionStep, Bindings, Check, Checklist, Foreach, Graph, Header, Items, Node, NodeIndex, NodeKind,
-    OnFailure, PhaseMark, Probe, Retry, Rolling, Undo, Watch,
+    Notification, OnFailure, PhaseMark, Probe, Retry, Rolling, Undo, Watch,
 };
 pub use id::{AttemptNo, CheckpointName, Digest, LockName, RunId, StepId};
 pub use outcome::{Cause, FailureEffect, FailureKind, Outcome, Verdict};

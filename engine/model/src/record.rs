@@ -179,6 +179,16 @@ pub enum Record {
         /// How.
         end: RunEnd,
     },
+    /// It was tried to tell somebody of the end before it. Changes nothing about that end.
+    Notified {
+        /// When.
+        at: Timestamp,
+        /// Which one of the plan's notifications, from 0.
+        notification: u32,
+        /// Why nobody was told, if so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<Cause>,
+    },
 }
 
 impl Record {
@@ -201,7 +211,8 @@ impl Record {
             | Self::RollbackStarted { at, .. }
             | Self::UndoStarted { at, .. }
             | Self::UndoEnded { at, .. }
-            | Self::RunEnded { at, .. } => *at,
+            | Self::RunEnded { at, .. }
+            | Self::Notified { at, .. } => *at,
         }
     }
 }
@@ -295,6 +306,28 @@ pub enum RunEnd {
 }
 
 impl RunEnd {
+    /// Every end.
+    pub const ALL: [Self; 6] = [
+        Self::Succeeded,
+        Self::Failed,
+        Self::RolledBack,
+        Self::Stuck,
+        Self::Waiting,
+        Self::Cancelled,
+    ];
+
+    /// Its word in plans, listings and JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::RolledBack => "rolled_back",
+            Self::Stuck => "stuck",
+            Self::Waiting => "waiting",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
     /// The exit code of a command that ends so.
     pub fn exit_code(self) -> u8 {
         match self {

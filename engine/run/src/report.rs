@@ -73,6 +73,7 @@ impl Adapter for RunAdapter {
             records_before: false,
             availability: 0,
             default_timeout: None,
+            public_arguments: Vec::new(),
             examples: vec![json!({
                 "path": "reports/upgrade.md",
                 "title": "Upgrade to 1.1.0",

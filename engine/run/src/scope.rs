@@ -57,6 +57,17 @@ impl Surroundings {
         }
     }
 
+    /// The scope after the run's end: no steps, and `about` as a part of `run`.
+    pub(crate) fn scope_at_end(&self, about: &Map) -> Scope {
+        let mut root = self.fixed.clone();
+        if let Some(Value::Object(run)) = root.get_mut("run") {
+            run.extend(about.clone());
+        }
+        Scope {
+            root: Value::Object(root),
+        }
+    }
+
     /// The scope at a node, as far as `texts` need it: which steps they name decides how much of the state is copied.
     pub(crate) fn scope(&self, state: &State, node: NodeIndex, texts: &Texts) -> Scope {
         let mut root = self.fixed.clone();

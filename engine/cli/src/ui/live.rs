@@ -95,7 +95,8 @@ impl Live {
             | Record::Answered { .. }
             | Record::Paused { .. }
             | Record::CancelRequested { .. }
-            | Record::RollbackStarted { .. } => {}
+            | Record::RollbackStarted { .. }
+            | Record::Notified { .. } => {}
         }
     }
 }

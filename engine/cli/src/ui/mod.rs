@@ -8,7 +8,8 @@ mod narrate;
 mod paint;
 mod table;
 
-pub(crate) use account::{finish, next_commands};
+pub(crate) use account::finish;
+pub(crate) use caxplan_core::account::next_commands;
 pub(crate) use paint::Paint;
 pub(crate) use table::{Listing, Table, date_time, end_word, rounded};
 

@@ -119,6 +119,24 @@ impl Narrator {
             }
             // The account says so.
             Record::RunEnded { .. } => None,
+            Record::Notified {
+                notification,
+                failure,
+                ..
+            } => {
+                let header = &state.graph().header;
+                let how = header
+                    .notify
+                    .get(*notification as usize)
+                    .map_or("", |of| of.call.action.as_str());
+                Some(match failure {
+                    None => paint.dim(&format!("✉ told by {how}")),
+                    Some(cause) => with_details(
+                        format!("{} nobody was told by {how}: {cause}", paint.red("✉")),
+                        cause,
+                    ),
+                })
+            }
         }
     }
 

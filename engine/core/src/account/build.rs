@@ -1,5 +1,6 @@
 //! From state and records to the account.
 
+use super::notified::notifications;
 use super::{Account, PhaseAccount, StepAccount, TargetAccount};
 use crate::schedule::{NodeStatus, State, UndoStatus};
 use crate::template::{Scope, is_template, resolve};
@@ -27,7 +28,11 @@ impl Account {
             Some(Record::RunCreated { by, at, .. }) => (by.clone(), *at),
             Some(_) | None => (String::new(), Timestamp::default()),
         };
-        let last = records.last().map_or(started, Record::at);
+        // How long it took to tell of the end is no part of the run.
+        let last = records
+            .iter()
+            .rfind(|record| !matches!(record, Record::Notified { .. }))
+            .map_or(started, Record::at);
         let id = |node: &NodeIndex| state.graph().node(*node).id.clone();
         let mut account = Self {
             plan: state.graph().header.name.clone(),
@@ -45,6 +50,7 @@ impl Account {
             to_undo: Vec::new(),
             cannot_undo: Vec::new(),
             checkpoint: state.last_checkpoint().cloned(),
+            notifications: notifications(state, records),
         };
         if state.is_rolling_back() {
             account.to_undo = state.to_undo().iter().map(id).collect();
@@ -101,7 +107,8 @@ fn traces(state: &State, records: &[Record]) -> Vec<Trace> {
             | Record::RollbackStarted { .. }
             | Record::UndoStarted { .. }
             | Record::UndoEnded { .. }
-            | Record::RunEnded { .. } => continue,
+            | Record::RunEnded { .. }
+            | Record::Notified { .. } => continue,
         };
         let trace = &mut traces[node.index()];
         trace.first = trace.first.or(Some(at));

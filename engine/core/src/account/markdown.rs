@@ -1,7 +1,7 @@
 //! The account as a Markdown report.
 
-use super::Account;
 use super::text::{end_words, mark};
+use super::{Account, NotificationAccount};
 use caxplan_model::{StepId, Timestamp};
 use std::fmt::Write as _;
 
@@ -59,6 +59,12 @@ impl Account {
         list(&mut out, "Could not be undone", &with(&self.undo_failed));
         list(&mut out, "Still to be undone", &plain(&self.to_undo));
         list(&mut out, "Cannot be undone", &plain(&self.cannot_undo));
+        let told: Vec<String> = self
+            .notifications
+            .iter()
+            .map(NotificationAccount::summary)
+            .collect();
+        list(&mut out, "Notifications", &told);
         out
     }
 

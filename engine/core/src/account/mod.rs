@@ -4,8 +4,15 @@
 //! Made from the records alone, so that it is the same whenever it is asked for.
 
 mod build;
+mod counts;
 mod markdown;
+mod next;
+mod notified;
 mod text;
+
+pub use counts::StepCounts;
+pub use next::{next_commands, step_of_end};
+pub use notified::NotificationAccount;
 
 use caxplan_model::{CheckpointName, Duration, RunEnd, StepId, Timestamp};
 use serde::Serialize;
@@ -43,6 +50,8 @@ pub struct Account {
     pub cannot_undo: Vec<StepId>,
     /// The checkpoint that was reached last.
     pub checkpoint: Option<CheckpointName>,
+    /// Who was told of the end.
+    pub notifications: Vec<NotificationAccount>,
 }
 
 /// What became of a phase.

@@ -1,6 +1,6 @@
 //! The account on a terminal.
 
-use super::{Account, StepAccount};
+use super::{Account, NotificationAccount, StepAccount};
 use caxplan_model::{RunEnd, StepId, Timestamp};
 use std::fmt::Write as _;
 
@@ -82,6 +82,10 @@ impl Account {
         list(
             "Left as it is: there is no way to undo it",
             &mut plain(&self.cannot_undo).into_iter(),
+        );
+        list(
+            "Notifications",
+            &mut self.notifications.iter().map(NotificationAccount::summary),
         );
         if let Some(checkpoint) = &self.checkpoint {
             let _ = writeln!(out, "\nCheckpoint reached: {checkpoint}");

@@ -190,7 +190,12 @@ pub(super) fn bind(
         }
     }
     for entry in &with {
-        names.check_value(&entry.value, Use::Argument, view, report);
+        let use_ = if spec.public_arguments.contains(&entry.key.value) {
+            Use::PublicArgument
+        } else {
+            Use::Argument
+        };
+        names.check_value(&entry.value, use_, view, report);
     }
     check_arguments(spec, call.action.span, &with, actions, report);
     Some(ActionCall {

@@ -89,6 +89,7 @@ fn load_plan(request: &LoadRequest<'_>, read: Read<'_>, report: &mut Report) -> 
         settler,
     };
     lowering.phases(&mut arena, &phases);
+    let notify = lowering.notifications(&plan.notify);
     let Lowering {
         report,
         mut names,
@@ -112,7 +113,10 @@ fn load_plan(request: &LoadRequest<'_>, read: Read<'_>, report: &mut Report) -> 
 
     let mut graph = Graph {
         format: FORMAT,
-        header: header(request, &plan, locks, report),
+        header: Header {
+            notify,
+            ..header(request, &plan, locks, report)
+        },
         params: values.open,
         vars,
         targets: inventory.targets,
@@ -141,6 +145,7 @@ fn header(request: &LoadRequest<'_>, plan: &Plan, locks: Vec<LockName>, report: 
         env: plan.env.iter().map(|name| name.value.clone()).collect(),
         secrets: plan.secret_sources(),
         schedule: plan.schedule.clone(),
+        notify: Vec::new(),
     }
 }
 

@@ -71,7 +71,7 @@ impl Lowering<'_, '_> {
     }
 
     /// Follows and checks a call.
-    fn call(&mut self, call: &Call, view: &View) -> Option<ActionCall> {
+    pub(super) fn call(&mut self, call: &Call, view: &View) -> Option<ActionCall> {
         let call = bind::resolve(call, &self.actions, self.library, self.report)?;
         bind::bind(
             &call,

@@ -18,6 +18,7 @@ mod lower;
 mod lower_action;
 mod lower_foreach;
 mod names;
+mod notify;
 mod overrides;
 mod param;
 mod phase;

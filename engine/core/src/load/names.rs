@@ -31,13 +31,34 @@ pub(super) struct View {
     pub(super) vars: Vec<String>,
     /// Whether `target` is bound.
     pub(super) target: bool,
+    /// Whether the run has ended: its end is known then, and its steps are not looked at.
+    pub(super) at_end: bool,
 }
+
+/// What `run` has while the run goes on.
+const RUN: [&str; 4] = ["id", "name", "plan", "plan_dir"];
+
+/// What `run` has beside that when the run has ended.
+const RUN_AT_END: [&str; 10] = [
+    "end",
+    "exit_code",
+    "message",
+    "step",
+    "by",
+    "started",
+    "ended",
+    "duration",
+    "counts",
+    "next",
+];
 
 /// What kind of text is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
     /// An argument of an action: sees everything.
     Argument,
+    /// An argument that every user of the machine can see while the action runs: no secrets.
+    PublicArgument,
     /// Anything else that the run evaluates: no secrets.
     Run,
     /// What the loader evaluates: parameters, variables and targets only.
@@ -172,7 +193,9 @@ impl Names {
                     return;
                 };
                 match self.params.get(*name) {
-                    Some(true) if use_ != Use::Argument => secret_here(&format!("params.{name}"), at, report),
+                    Some(true) if use_ != Use::Argument => {
+                        secret_here(&format!("params.{name}"), at, use_, report);
+                    }
                     Some(_) => {}
                     None => unknown(
                         "unknown-param",
@@ -210,7 +233,7 @@ impl Names {
             }
             "secrets" => {
                 if use_ != Use::Argument {
-                    secret_here(root, at, report);
+                    secret_here(root, at, use_, report);
                 } else if let Some(name) = rest.first()
                     && !self.secrets.contains(*name)
                 {
@@ -223,6 +246,15 @@ impl Names {
                         report,
                     );
                 }
+            }
+            "steps" if view.at_end => {
+                report
+                    .error("unknown-name", at, "a notification does not see steps")
+                    .help = Some(format!(
+                    "it sees `run`, which has {} and {}",
+                    RUN.join(", "),
+                    RUN_AT_END.join(", ")
+                ));
             }
             "steps" => {
                 self.needs_run(root, at, use_, report);
@@ -249,7 +281,22 @@ impl Names {
                 );
             }
             "targets" => {}
-            "run" => self.needs_run(root, at, use_, report),
+            "run" => {
+                self.needs_run(root, at, use_, report);
+                let fields = RUN
+                    .iter()
+                    .chain(view.at_end.then_some(&RUN_AT_END).into_iter().flatten());
+                if let Some(name) = rest.first()
+                    && !fields.clone().any(|field| field == name)
+                {
+                    let known: Vec<&str> = fields.copied().collect();
+                    let help = did_you_mean(name, known.iter().copied())
+                        .unwrap_or_else(|| format!("it has {}", known.join(", ")));
+                    report
+                        .error("unknown-name", at, format!("a run has no `{name}` here"))
+                        .help = Some(help);
+                }
+            }
             "output" | "before" if use_ == Use::Output => {}
             _ if use_ == Use::Observation => {}
             _ => {
@@ -304,14 +351,21 @@ impl Names {
     }
 }
 
-fn secret_here(name: &str, at: Span, report: &mut Report) {
-    report
-        .error(
-            "secret-here",
-            at,
-            format!("`{name}` is secret and cannot be used here"),
+fn secret_here(name: &str, at: Span, use_: Use, report: &mut Report) {
+    let (message, help) = if use_ == Use::PublicArgument {
+        (
+            format!(
+                "`{name}` is secret, and every user of the machine could read it here while the step runs"
+            ),
+            "the arguments of programs are public (`ps`): hand it over by `env` or `stdin`",
         )
-        .help = Some("secrets can stand in the arguments of actions only".to_owned());
+    } else {
+        (
+            format!("`{name}` is secret and cannot be used here"),
+            "secrets can stand in the arguments of actions only",
+        )
+    };
+    report.error("secret-here", at, message).help = Some(help.to_owned());
 }
 
 fn unknown<'a>(

@@ -2,6 +2,7 @@
 
 use super::call::{self, Call};
 use super::keys::{BODIES, DEFAULTS, ON_FAILURE, PLAN, SECRET, STRATEGY};
+use super::notify::{self, Notify};
 use super::param::{self, Param};
 use super::phase::{self, Phase};
 use super::read::{Fields, mapping, text, texts};
@@ -34,6 +35,7 @@ pub(super) struct Plan {
     pub(super) max_parallel: u32,
     pub(super) overrides: Vec<Entry>,
     pub(super) schedule: Option<Schedule>,
+    pub(super) notify: Vec<Notify>,
     pub(super) phases: Vec<Phase>,
 }
 
@@ -120,10 +122,8 @@ pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Option<Plan> {
         return None;
     };
     check_language(&fields, report);
-    for key in ["notify", "invariants"] {
-        if let Some(span) = fields.key(key) {
-            report.warning("no-effect", span, format!("`{key}` has no effect yet"));
-        }
+    if let Some(span) = fields.key("invariants") {
+        report.warning("no-effect", span, "`invariants` has no effect yet");
     }
     let phases = if body.key.value == "phases" {
         Some(&body.value)
@@ -165,6 +165,9 @@ pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Option<Plan> {
         schedule: fields
             .get("schedule")
             .and_then(|yaml| schedule::read(yaml, report)),
+        notify: fields
+            .get("notify")
+            .map_or_else(Vec::new, |yaml| notify::read(yaml, report)),
         phases: phases.map_or_else(Vec::new, |yaml| phase::read_all(yaml, report)),
     })
 }

@@ -1,6 +1,6 @@
 //! JSON Schemas for editors, made from the table of keys that the loader itself reads by.
 
-use super::keys::{INVENTORY_FILE, Key, LIBRARY, Object, PLAN, STEP, Shape};
+use super::keys::{INVENTORY_FILE, Key, LIBRARY, NOTIFICATION, Object, PLAN, STEP, Shape};
 use caxplan_model::{Map, Value};
 use serde_json::json;
 
@@ -62,8 +62,9 @@ fn define(object: &Object, definitions: &mut Map) -> Value {
             .map(|key| (key.name.to_owned(), property(key, definitions)))
             .collect();
         let mut definition = json!({"type": "object", "properties": properties});
-        // A step's own keys beside the name of an action, which no schema knows.
-        definition["additionalProperties"] = if object.schema == STEP.schema {
+        // Keys of their own beside the name of an action, which no schema knows.
+        let names_action = [STEP.schema, NOTIFICATION.schema].contains(&object.schema);
+        definition["additionalProperties"] = if names_action {
             json!({"type": ["object", "null"], "description": "An action with its arguments."})
         } else {
             json!(false)

@@ -27,6 +27,7 @@ pub fn build(graph: &Graph, forecasts: &BTreeMap<NodeIndex, Forecasted>) -> Prev
         in_doubt: Vec::new(),
         times: Vec::new(),
         questions: Vec::new(),
+        notify: graph.header.notify.clone(),
         entries: Vec::new(),
     };
     let root = NodeIndex::ROOT;

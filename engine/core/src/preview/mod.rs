@@ -12,7 +12,7 @@ mod tree;
 pub use availability::Down;
 pub use build::build;
 
-use caxplan_model::{CheckpointName, Digest, LockName, Map, NodeIndex, OnFailure, StepId};
+use caxplan_model::{CheckpointName, Digest, LockName, Map, NodeIndex, Notification, OnFailure, StepId};
 use serde::Serialize;
 
 /// What stands for a value that only the run will know.
@@ -73,6 +73,8 @@ pub struct Preview {
     pub times: Vec<(StepId, String)>,
     /// Where the run would wait for a person, with the question.
     pub questions: Vec<(StepId, String)>,
+    /// Who would be told of which ends.
+    pub notify: Vec<Notification>,
     /// All groups and steps below the root, in the order of the plan; a parent stands before its children.
     pub entries: Vec<Entry>,
 }

@@ -1,12 +1,24 @@
 //! The preview on a terminal.
 
 use super::{Change, Entry, IN_ORDER, Preview};
-use caxplan_model::{Map, NodeIndex, OnFailure, StepId, Value};
+use caxplan_model::{Map, NodeIndex, Notification, OnFailure, RunEnd, StepId, Value};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// The longest argument that is shown, in characters.
 const ARGUMENT_MAX: usize = 60;
+
+/// Who is told of what: `failed or stuck by notify.webhook`.
+fn told(notification: &Notification) -> String {
+    let ends = match notification.on.len() == RunEnd::ALL.len() {
+        true => "every end".to_owned(),
+        false => {
+            let words: Vec<&str> = notification.on.iter().map(|end| end.word()).collect();
+            words.join(" or ").replace('_', " ")
+        }
+    };
+    format!("{ends} by {}", notification.call.action)
+}
 
 /// One line of a rendering: an entry, and the names of the siblings that are folded into it.
 pub(super) struct Line<'a> {
@@ -101,6 +113,7 @@ impl Preview {
         list("Takes its time", with(&self.times));
         list("Waits for a person", with(&self.questions));
         list("Locks", self.locks.iter().map(ToString::to_string).collect());
+        list("Tells", self.notify.iter().map(told).collect());
         list("On failure", vec![policy(self.on_failure).to_owned()]);
         facts
     }

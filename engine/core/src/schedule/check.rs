@@ -71,6 +71,10 @@ impl State {
             | Record::Waiting { .. }
             | Record::Paused { .. }
             | Record::RunEnded { .. } => must(self.run.live, "no engine has the run"),
+            Record::Notified { notification, .. } => must(
+                self.to_notify().contains(notification),
+                "the plan has no such notification of this end, or it was tried before",
+            ),
         }
     }
 
@@ -83,6 +87,7 @@ impl State {
             | Record::CancelRequested { .. }
             | Record::RollbackStarted { .. }
             | Record::RunEnded { .. }
+            | Record::Notified { .. }
             | Record::Waiting {
                 reason: WaitReason::Paused { .. },
                 ..
@@ -221,6 +226,7 @@ fn node_of(record: &Record) -> Option<NodeIndex> {
         | Record::Paused { .. }
         | Record::CancelRequested { .. }
         | Record::RollbackStarted { .. }
-        | Record::RunEnded { .. } => None,
+        | Record::RunEnded { .. }
+        | Record::Notified { .. } => None,
     }
 }

@@ -1,8 +1,8 @@
 //! What the scheduler is told, and what it tells the driver to do.
 
 use caxplan_model::{
-    Answer, AttemptNo, CheckpointName, InDoubtPolicy, NodeIndex, Outcome, Record, RunEnd, Timestamp, UndoEnd,
-    Value, Verdict,
+    Answer, AttemptNo, Cause, CheckpointName, InDoubtPolicy, NodeIndex, Outcome, Record, RunEnd, Timestamp,
+    UndoEnd, Value, Verdict,
 };
 
 /// What the scheduler is told. One closed list: whatever happens to a run, happens through here.
@@ -80,6 +80,13 @@ pub enum Event {
         answer: Answer,
         /// Who.
         by: String,
+    },
+    /// It was tried to tell somebody of the run's end. Ignored while an engine has the run, and the second time.
+    Notified {
+        /// Which one of the plan's notifications, from 0.
+        notification: u32,
+        /// Why nobody was told, if so.
+        failure: Option<Cause>,
     },
     /// A person asked the run to pause, or to go on.
     Pause(bool),

@@ -93,7 +93,7 @@ impl Scheduler {
             return self.take_outside(event, turn);
         }
         match event {
-            Event::Resume { .. } => {}
+            Event::Resume { .. } | Event::Notified { .. } => {}
             Event::Prepared {
                 node,
                 attempt,
@@ -126,7 +126,20 @@ impl Scheduler {
             Event::Resume { in_doubt, from } => self.resume(in_doubt, from, turn),
             Event::Answered { node, answer, by } => self.answer(node, answer, by, turn),
             Event::Rollback { to, reason } => self.request_rollback(to, reason, turn),
-            Event::Prepared { .. }
+            Event::Notified {
+                notification,
+                failure,
+            } if self.state.to_notify().contains(&notification) => {
+                let at = turn.now;
+                let record = Record::Notified {
+                    at,
+                    notification,
+                    failure,
+                };
+                self.append(record, turn);
+            }
+            Event::Notified { .. }
+            | Event::Prepared { .. }
             | Event::Ended { .. }
             | Event::Probed { .. }
             | Event::Undone { .. }

@@ -78,6 +78,8 @@ pub(super) struct Run {
     pub(super) cancel: Option<Cancel>,
     pub(super) rollback: Option<Rollback>,
     pub(super) ended: Option<RunEnd>,
+    /// The notifications of that end that were tried.
+    pub(super) notified: Vec<u32>,
 }
 
 impl Run {
@@ -195,7 +197,9 @@ impl State {
             Record::RunEnded { end, .. } => {
                 self.run.live = false;
                 self.run.ended = Some(*end);
+                self.run.notified.clear();
             }
+            Record::Notified { notification, .. } => self.run.notified.push(*notification),
         }
         Ok(())
     }

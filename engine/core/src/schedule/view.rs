@@ -4,6 +4,20 @@ use super::state::State;
 use caxplan_model::{Map, NodeIndex, Value};
 
 impl State {
+    /// The plan's notifications of the run's last end that were not tried yet. None while an engine has the run.
+    pub fn to_notify(&self) -> Vec<u32> {
+        let Some(end) = self.run.ended.filter(|_| !self.run.live) else {
+            return Vec::new();
+        };
+        (0..)
+            .zip(&self.graph.header.notify)
+            .filter(|(number, notification)| {
+                notification.on.contains(&end) && !self.run.notified.contains(number)
+            })
+            .map(|(number, _)| number)
+            .collect()
+    }
+
     /// What `foreach` bound for a node: its own bindings and those of the groups around it; the nearest wins.
     pub fn bindings(&self, node: NodeIndex) -> Map {
         let mut all = Map::new();

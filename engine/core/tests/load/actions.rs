@@ -18,6 +18,7 @@ pub(crate) fn actions() -> Vec<ActionSpec> {
     );
     shell.arguments["oneOf"] = json!([{"required": ["argv"]}, {"required": ["script"]}]);
     shell.undo = UndoSupport::Impossible;
+    shell.public_arguments = vec!["argv".to_owned(), "script".to_owned()];
     let mut drain = spec("cluster.drain", json!({}), &[], Effect::Changes);
     drain.availability = -1;
     drain.idempotent = true;
@@ -87,6 +88,7 @@ fn spec(name: &str, mut properties: Value, required: &[&str], effect: Effect) ->
         records_before: false,
         availability: 0,
         default_timeout: None,
+        public_arguments: Vec::new(),
         examples: Vec::new(),
     }
 }

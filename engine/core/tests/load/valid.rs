@@ -113,7 +113,7 @@ phases:
   - name: p
     steps:
       - wait: "{{ params.delay }}"
-      - shell.run: {argv: [x, "{{ params.token }}"]}
+      - shell.run: {argv: [x], env: {TOKEN: "{{ params.token }}"}}
 "#;
     let given =
         json!({"count": "3", "full": "true", "nodes": "a, b", "labels": "{\"a\": 1}", "token": "hush"});

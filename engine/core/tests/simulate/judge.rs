@@ -230,6 +230,9 @@ impl Judge {
                 self.check_run_end(*end)?;
                 self.ended = Some(*end);
             }
+            Record::Notified { .. } => {
+                return Err("the scheduler tells nobody: that is the driver's work".to_owned());
+            }
         }
         Ok(())
     }

@@ -28,9 +28,9 @@ pub(super) struct Resolved {
 }
 
 /// What an attempt works with beside its call.
-struct Desk {
-    context: Context,
-    output: Arc<StepOutput>,
+pub(super) struct Desk {
+    pub(super) context: Context,
+    pub(super) output: Arc<StepOutput>,
 }
 
 impl Driver {
@@ -337,7 +337,10 @@ impl Driver {
     }
 
     fn desk(&self, node: NodeIndex, attempt: AttemptNo) -> Desk {
-        let step = self.scheduler.state().graph().node(node).id.clone();
+        self.desk_of(self.scheduler.state().graph().node(node).id.clone(), attempt)
+    }
+
+    pub(super) fn desk_of(&self, step: StepId, attempt: AttemptNo) -> Desk {
         let markers = vec![
             (RUN_ID_VARIABLE.to_owned(), self.run.to_string()),
             ("CAXPLAN_STEP_ID".to_owned(), step.to_string()),

@@ -6,6 +6,7 @@
 
 mod attempt;
 mod job;
+mod notify;
 mod signals;
 
 use crate::journal::{Batch, Journal, JournalError, Request, Tail};
@@ -136,7 +137,10 @@ impl Driver {
             if let Some(end) = self.end {
                 match self.approvals(end) {
                     Some(events) => self.turn(events)?,
-                    None => return Ok((end, self.scheduler.state().clone())),
+                    None => {
+                        self.notify(end, &mut signals).await;
+                        return Ok((end, self.scheduler.state().clone()));
+                    }
                 }
             } else {
                 let events = self.next_events(&mut signals).await;

@@ -4,8 +4,8 @@ use caxplan_adapter::{Adapter, Call, Change, Context, Forecast, Stream, async_tr
 use caxplan_core::load::Loaded;
 use caxplan_model::{
     ActionCall, ActionSpec, ActionStep, Answer, AttemptNo, Cause, Effect, FailureKind, Graph, InDoubtPolicy,
-    Map, Node, NodeIndex, NodeKind, OnFailure, Outcome, Record, Retry, RunEnd, RunId, StepId, Undo,
-    UndoSupport, Value,
+    Map, Node, NodeIndex, NodeKind, Notification, OnFailure, Outcome, Record, Retry, RunEnd, RunId, StepId,
+    Undo, UndoSupport, Value,
 };
 use serde_json::json;
 use std::path::PathBuf;
@@ -38,6 +38,7 @@ impl Adapter for Fake {
             records_before: true,
             availability: 0,
             default_timeout: None,
+            public_arguments: Vec::new(),
             examples: Vec::new(),
         }]
     }
@@ -51,7 +52,9 @@ impl Adapter for Fake {
     }
 
     async fn perform(&self, call: &Call, context: &Context) -> Outcome {
-        if !call.step.as_str().contains("#undo") {
+        if call.step.as_str().starts_with("notify-") {
+            self.check_told_of_what_is_durable(call);
+        } else if !call.step.as_str().contains("#undo") {
             self.check_write_ahead(call);
         }
         self.done.lock().expect("whole").push(format!("do {}", call.step));
@@ -66,6 +69,7 @@ impl Adapter for Fake {
                 .to_owned()
         };
         match text("act").as_str() {
+            "refuse" => Outcome::failed(FailureKind::Unavailable, text("message")),
             "fail" => Outcome::failed_midway(FailureKind::Other, text("message")),
             "hang" => {
                 context.cancel.cancelled().await;
@@ -91,6 +95,16 @@ impl Adapter for Fake {
 }
 
 impl Fake {
+    /// Nobody is told of an end that a crash could take back.
+    fn check_told_of_what_is_durable(&self, call: &Call) {
+        let stored = Journal::open(&self.dir)
+            .expect("opened")
+            .load(&call.run)
+            .expect("whole");
+        let last = stored.records.last();
+        assert!(matches!(last, Some(Record::RunEnded { .. })), "{last:?}");
+    }
+
     /// That this attempt starts is durable; that all before it ended is durable too.
     fn check_write_ahead(&self, call: &Call) {
         let stored = Journal::open(&self.dir)
@@ -521,4 +535,95 @@ async fn until(condition: impl Fn() -> bool) {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     panic!("it did not come to pass within a minute");
+}
+
+/// Whether each notification was sent, in the order of the records, with the words of those that were not.
+fn told(stored: &StoredRun) -> Vec<(u32, Option<String>)> {
+    let told = stored.records.iter().filter_map(|record| match record {
+        Record::Notified {
+            notification,
+            failure,
+            ..
+        } => Some((*notification, failure.as_ref().map(ToString::to_string))),
+        _ => None,
+    });
+    told.collect()
+}
+
+fn notification(on: &[RunEnd], with: Value) -> Notification {
+    Notification {
+        on: on.to_vec(),
+        call: step(with).call,
+    }
+}
+
+#[test]
+fn each_end_is_told_once_to_those_that_the_plan_names() {
+    block_on(async {
+        let world = World::new();
+        let mut graph = chain(vec![step(json!({"act": "fail", "message": "no luck"}))]);
+        let words = "{{ run.end }} {{ run.exit_code }} {{ run.step }} {{ run.message }}";
+        graph.header.notify = vec![
+            notification(&[RunEnd::Succeeded], json!({})),
+            notification(&[RunEnd::Failed], json!({ "print": words })),
+            notification(
+                &RunEnd::ALL,
+                json!({"act": "fail", "message": "nobody is at home"}),
+            ),
+            notification(&RunEnd::ALL, json!({"print": "{{ run.undefined.deep }}"})),
+        ];
+        let session = world.create(graph).await;
+        let id = session.id().clone();
+        assert_eq!(run(session, Orders::default()).await, RunEnd::Failed);
+        let stored = world.stored(&id);
+        assert_eq!(
+            stored.summary.end,
+            Some(RunEnd::Failed),
+            "a notification changes no end"
+        );
+        let first = told(&stored);
+        assert_eq!(first[0], (1, None));
+        assert_eq!(first[1], (2, Some("nobody is at home (other)".to_owned())));
+        assert!(
+            first[2].1.as_ref().is_some_and(|why| why.contains("(template)")),
+            "{first:?}"
+        );
+        assert_eq!(first.len(), 3);
+        let (logs, _) = Journal::open(&world.dir)
+            .expect("opened")
+            .logs(&id, None, LogCursor::default())
+            .expect("read");
+        let text: String = logs
+            .iter()
+            .map(|chunk| String::from_utf8_lossy(&chunk.bytes).into_owned())
+            .collect();
+        assert!(text.contains("failed 1 a `a` failed: no luck (other)"), "{text}");
+
+        // The next end is another one, and known by another key.
+        let session = world.take_up(&id).await;
+        assert_eq!(run(session, Orders::default()).await, RunEnd::Failed);
+        assert_eq!(told(&world.stored(&id)).len(), 6);
+        let mut keys = world.done();
+        keys.retain(|done| done.starts_with("do notify-2"));
+        assert_eq!(keys.len(), 2);
+        assert_ne!(keys[0], keys[1]);
+    });
+}
+
+#[test]
+fn a_service_that_is_not_ready_is_told_again_and_then_given_up() {
+    block_on(async {
+        let world = World::new();
+        let mut graph = chain(vec![step(json!({}))]);
+        graph.header.notify = vec![notification(&[RunEnd::Succeeded], json!({"act": "refuse"}))];
+        let session = world.create(graph).await;
+        let id = session.id().clone();
+        assert_eq!(run(session, Orders::default()).await, RunEnd::Succeeded);
+        let tries = world
+            .done()
+            .iter()
+            .filter(|done| done.starts_with("do notify-1"))
+            .count();
+        assert_eq!((tries, told(&world.stored(&id)).len()), (3, 1));
+    });
 }

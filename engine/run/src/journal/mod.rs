@@ -229,7 +229,8 @@ fn note_status(connection: &Connection, key: i64, record: &Record) -> rusqlite::
         | Record::CancelRequested { .. }
         | Record::RollbackStarted { .. }
         | Record::UndoStarted { .. }
-        | Record::UndoEnded { .. } => 0,
+        | Record::UndoEnded { .. }
+        | Record::Notified { .. } => 0,
     };
     Ok(())
 }

@@ -46,7 +46,7 @@ pub struct StoredRun {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tail {
     pub(super) key: i64,
-    pub(super) seq: u64,
+    pub(crate) seq: u64,
     pub(super) hash: Digest,
 }
 
@@ -194,7 +194,10 @@ impl Journal {
             Some(Record::RunCreated { graph, .. }) if graph.0.as_slice() == digest => {}
             _ => return Err(damaged("its first record is not the one of its graph".to_owned())),
         }
-        let left = matches!(records.last(), Some(Record::RunEnded { .. }));
+        let last = records
+            .iter()
+            .rfind(|record| !matches!(record, Record::Notified { .. }));
+        let left = matches!(last, Some(Record::RunEnded { .. }));
         if summary.end.is_some() != left {
             return Err(damaged(format!("records after number {} are missing", tail.seq)));
         }

@@ -8,7 +8,7 @@ mod step;
 
 pub(in crate::load) use inventory::{GROUP, INVENTORY, INVENTORY_FILE, TARGET};
 pub(in crate::load) use library::LIBRARY;
-pub(in crate::load) use plan::{DEFAULTS, PARAM, PHASE, PLAN, SCHEDULE, SECRET, STRATEGY};
+pub(in crate::load) use plan::{DEFAULTS, NOTIFICATION, PARAM, PHASE, PLAN, SCHEDULE, SECRET, STRATEGY};
 pub(in crate::load) use step::{LOOP, RETRY, STEP, WATCH};
 
 /// A kind of mapping.
@@ -76,6 +76,16 @@ pub(in crate::load) const ON_FAILURE: &[&str] = &["stop", "rollback", "continue"
 pub(in crate::load) const ORDERS: &[&str] = &["sequential", "dag"];
 pub(in crate::load) const MISFIRES: &[&str] = &["skip", "once"];
 pub(in crate::load) const OVERLAPS: &[&str] = &["forbid", "queue", "allow"];
+/// The words of [`caxplan_model::RunEnd::ALL`], in its order, and one for all of them.
+pub(in crate::load) const NOTIFY_ON: &[&str] = &[
+    "succeeded",
+    "failed",
+    "rolled_back",
+    "stuck",
+    "waiting",
+    "cancelled",
+    "always",
+];
 pub(in crate::load) const BACKOFFS: &[&str] = &["exponential", "constant"];
 pub(in crate::load) const FAILURE_KINDS: &[&str] = &[
     "timeout",

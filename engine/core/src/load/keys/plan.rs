@@ -2,7 +2,7 @@
 
 use super::inventory::INVENTORY;
 use super::step::RETRY;
-use super::{MISFIRES, ON_FAILURE, ORDERS, OVERLAPS, Object, PARAM_TYPES, STEPS, Shape, key};
+use super::{MISFIRES, NOTIFY_ON, ON_FAILURE, ORDERS, OVERLAPS, Object, PARAM_TYPES, STEPS, Shape, key};
 
 pub(in crate::load) static PARAM: Object = Object {
     name: "a parameter",
@@ -190,7 +190,11 @@ pub(in crate::load) static PLAN: Object = Object {
             Shape::Either(&[Shape::Text, Shape::Object(&SCHEDULE)]),
             "When it runs by itself: a cron expression, or more.",
         ),
-        key("notify", Shape::Any, "Whom to tell. Has no effect yet."),
+        key(
+            "notify",
+            Shape::OneOrMany(&Shape::Object(&NOTIFICATION)),
+            "Who is told when a run has left its engine.",
+        ),
         key(
             "invariants",
             Shape::Any,
@@ -226,6 +230,25 @@ pub(in crate::load) static SECRET: Object = Object {
             Shape::List(&Shape::Text),
             "The program and its arguments that print it.",
         ),
+    ],
+};
+
+pub(in crate::load) static NOTIFICATION: Object = Object {
+    name: "a notification",
+    schema: "notification",
+    required: &[],
+    keys: &[
+        key(
+            "on",
+            Shape::OneOrMany(&Shape::Word(NOTIFY_ON)),
+            "The ends of a run that it is for; every end if it is not given.",
+        ),
+        key(
+            "action",
+            Shape::Text,
+            "The action that tells it, such as `notify.webhook`.",
+        ),
+        key("with", Shape::AnyMap, "The arguments of `action`."),
     ],
 };
 

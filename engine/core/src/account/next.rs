@@ -1,0 +1,83 @@
+//! What to do after a run has left its engine.
+
+use crate::schedule::{NodeStatus, State, UndoStatus};
+use caxplan_model::{NodeIndex, RunEnd, RunId, StepId};
+
+/// The commands that make sense now, the likeliest first, each with what it does. `end` is `None` if the run's engine
+/// died.
+pub fn next_commands(run: &RunId, end: Option<RunEnd>, state: &State) -> Vec<(String, String)> {
+    let command = |verb: &str, why: &str| (format!("caxplan {verb}"), why.to_owned());
+    let resume = |why: &str| command(&format!("resume {run}"), why);
+    let undo = || {
+        command(
+            &format!("rollback {run}"),
+            "undoes what was done, in reverse order",
+        )
+    };
+    match end {
+        Some(RunEnd::Succeeded | RunEnd::RolledBack) => Vec::new(),
+        Some(RunEnd::Failed) => {
+            let mut next = vec![resume("tries again what failed and goes on")];
+            next.push(undo());
+            if let Some(step) = step_of_end(state, RunEnd::Failed) {
+                next.push(command(
+                    &format!("logs {run} --step {step}"),
+                    "shows what it put out",
+                ));
+            }
+            next
+        }
+        Some(RunEnd::Stuck) => vec![
+            command(&format!("show {run}"), "says where every step stands"),
+            resume("tries again to undo"),
+        ],
+        Some(RunEnd::Waiting) => waiting(run, state),
+        Some(RunEnd::Cancelled) => vec![resume("goes on where it stopped"), undo()],
+        None => vec![resume("goes on where its engine died"), undo()],
+    }
+}
+
+fn waiting(run: &RunId, state: &State) -> Vec<(String, String)> {
+    let mut next = Vec::new();
+    for (at, node) in (0..).map(NodeIndex).zip(&state.graph().nodes) {
+        match state.status(at) {
+            NodeStatus::Asking => {
+                let approve = format!("caxplan approve {run} {} && caxplan resume {run}", node.id);
+                next.push((approve, "approves it and goes on".to_owned()));
+            }
+            NodeStatus::InDoubt(_) => {
+                let rerun = format!("caxplan resume {run} --in-doubt rerun");
+                let why = format!("runs {} again (or assume-done, or fail)", node.id);
+                next.push((rerun, why));
+            }
+            NodeStatus::Pending
+            | NodeStatus::Active
+            | NodeStatus::Running(_)
+            | NodeStatus::Retrying { .. }
+            | NodeStatus::Succeeded { .. }
+            | NodeStatus::Failed(_)
+            | NodeStatus::Skipped => {}
+        }
+    }
+    if next.is_empty() {
+        next.push((format!("caxplan resume {run}"), "goes on".to_owned()));
+    }
+    next
+}
+
+/// The step that an end is about: that failed, could not be undone, or waits for a person.
+pub fn step_of_end(state: &State, end: RunEnd) -> Option<StepId> {
+    let is_it = |at: NodeIndex| match end {
+        RunEnd::Failed | RunEnd::RolledBack => {
+            matches!(state.status(at), NodeStatus::Failed(failure) if failure.origin == at)
+        }
+        RunEnd::Stuck => state.undo_status(at) == UndoStatus::Failed,
+        RunEnd::Waiting => matches!(state.status(at), NodeStatus::Asking | NodeStatus::InDoubt(_)),
+        RunEnd::Succeeded | RunEnd::Cancelled => false,
+    };
+    (0..)
+        .map(NodeIndex)
+        .zip(&state.graph().nodes)
+        .find(|(at, _)| is_it(*at))
+        .map(|(_, node)| node.id.clone())
+}
