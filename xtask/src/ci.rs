@@ -55,7 +55,15 @@ fn compare_generated() -> Result<()> {
 }
 
 /// The document kinds that have a schema.
-const SCHEMAS: [&str; 3] = ["plan", "library", "inventory"];
+const SCHEMAS: [&str; 7] = [
+    "plan",
+    "library",
+    "inventory",
+    "maintenance",
+    "backup",
+    "health_checks",
+    "alerts",
+];
 
 /// The page of the command line.
 const REFERENCE: &str = "docs/reference/cli.md";

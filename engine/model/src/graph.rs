@@ -113,6 +113,9 @@ pub struct Header {
     /// When it runs by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
+    /// Which of the plans in its file it is, if there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<String>,
 }
 
 /// Tells somebody that a run has left its engine.

@@ -28,6 +28,15 @@ enum Kind {
     Library,
     /// An inventory
     Inventory,
+    /// A maintenance calendar
+    Maintenance,
+    /// A backup policy
+    Backup,
+    /// Monitors
+    #[value(name = "health_checks")]
+    HealthChecks,
+    /// Alert rules
+    Alerts,
 }
 
 impl Schema {
@@ -45,6 +54,10 @@ impl Schema {
             Kind::Plan => DocumentKind::Plan,
             Kind::Library => DocumentKind::Library,
             Kind::Inventory => DocumentKind::Inventory,
+            Kind::Maintenance => DocumentKind::Maintenance,
+            Kind::Backup => DocumentKind::Backup,
+            Kind::HealthChecks => DocumentKind::HealthChecks,
+            Kind::Alerts => DocumentKind::Alerts,
         };
         ui::print_json(&schema(kind));
         Ok(ExitCode::SUCCESS)

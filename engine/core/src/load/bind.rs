@@ -59,7 +59,14 @@ fn compile(schema: &Value) -> Option<Validator> {
 }
 
 /// Reports a name that is no action and that no library binds.
-pub(super) fn unbound(call: &Call, actions: &Actions<'_>, library: &Library, report: &mut Report) {
+/// `why` says why the name is there, if the file does not hold it.
+pub(super) fn unbound(
+    call: &Call,
+    why: Option<&str>,
+    actions: &Actions<'_>,
+    library: &Library,
+    report: &mut Report,
+) {
     let name = &call.action.value;
     let message = if name.contains('.') {
         format!("there is no action `{name}`")
@@ -101,10 +108,13 @@ pub(super) fn unbound(call: &Call, actions: &Actions<'_>, library: &Library, rep
             format!("the actions of `{adapter}` are {}", list(of_adapter.into_iter()))
         }
     });
-    report.error(code, call.action.span, message).help = Some(help);
+    report.error(code, call.action.span, message).help = Some(match why {
+        Some(why) => format!("{why}: {help}"),
+        None => help,
+    });
 }
 
-fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.collect();
     match names.len() {
         0..=15 => names.join(", "),
@@ -123,7 +133,7 @@ pub(super) fn resolve(
     let mut seen = vec![call.action.value.clone()];
     while actions.get(&call.action.value).is_none() {
         let Some((step, _)) = library.actions.get(&call.action.value) else {
-            unbound(&call, actions, library, report);
+            unbound(&call, None, actions, library, report);
             return None;
         };
         let Body::Call(base) = &step.body else {

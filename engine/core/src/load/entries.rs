@@ -1,7 +1,8 @@
 //! What a file holds to run: a plan file holds one plan, a calendar or a policy several.
 
 use super::load::open;
-use super::plan;
+use super::parts::Part;
+use super::plan::{self, Plan};
 use super::report::Report;
 use super::request::{Diagnostics, LoadRequest, ReadError};
 use caxplan_model::Schedule;
@@ -27,10 +28,22 @@ pub fn entries(
     let mut report = Report::default();
     let plan = open(request.plan, None, read, &mut report).and_then(|yaml| plan::read(&yaml, &mut report));
     match plan {
-        Some(plan) if !report.has_errors() => Ok(vec![Entry {
-            name: None,
-            schedule: plan.schedule,
-        }]),
+        Some(plan) if !report.has_errors() => Ok(of(&plan)),
         Some(_) | None => Err(report.finish()),
     }
+}
+
+/// What a file holds to run: itself, or its parts.
+pub(super) fn of(plan: &Plan) -> Vec<Entry> {
+    if !plan.holds_parts {
+        return vec![Entry {
+            name: None,
+            schedule: plan.schedule.clone(),
+        }];
+    }
+    let entry = |part: &Part| Entry {
+        name: Some(part.name.value.clone()),
+        schedule: part.schedule.clone(),
+    };
+    plan.parts.iter().map(entry).collect()
 }

@@ -25,7 +25,7 @@ use std::path::{Component, Path, PathBuf};
 /// The most files that one plan may be made of.
 const FILES_MAX: usize = 100;
 
-type Read<'r> = &'r mut dyn FnMut(&str) -> Result<String, ReadError>;
+pub(super) type Read<'r> = &'r mut dyn FnMut(&str) -> Result<String, ReadError>;
 
 /// Loads a plan: reads it and the files that it names through `read`, checks all of it, and expands it to a graph.
 ///
@@ -47,9 +47,19 @@ pub fn load(request: &LoadRequest<'_>, read: Read<'_>) -> Result<Loaded, Diagnos
 
 fn load_plan(request: &LoadRequest<'_>, read: Read<'_>, report: &mut Report) -> Option<(Graph, Map)> {
     let document = open(request.plan, None, read, report)?;
-    let plan = plan::read(&document, report)?;
-    let library = libraries(request, &plan, read, report);
-    let inventory = inventory(request, &plan, read, report);
+    let plan = plan::read(&document, report)?.choose(request.entry, request.plan, report)?;
+    lower(request, &plan, read, report)
+}
+
+/// Makes the graph of a plan. Answers with it the values of secret parameters.
+pub(super) fn lower(
+    request: &LoadRequest<'_>,
+    plan: &Plan,
+    read: Read<'_>,
+    report: &mut Report,
+) -> Option<(Graph, Map)> {
+    let library = libraries(request, plan, read, report);
+    let inventory = inventory(request, plan, read, report);
     let place = plan.params.first().map_or(plan.head, |param| param.name.span);
     let values = param::settle(&plan.params, &inventory.params, request.params, place, report);
     let sound = !report.has_errors();
@@ -70,7 +80,7 @@ fn load_plan(request: &LoadRequest<'_>, read: Read<'_>, report: &mut Report) -> 
     let layers = [&library.vars, &plan.vars, &inventory.vars];
     let vars = vars(layers, &mut names, &mut settler, report);
 
-    let phases = with_provision(&inventory, &plan);
+    let phases = with_provision(&inventory, plan);
     let root = Node::new(StepId::new(""), None, NodeKind::Sequence { children: Vec::new() });
     let mut arena = Arena::new(root);
     let mut arguments = Vec::new();
@@ -115,7 +125,7 @@ fn load_plan(request: &LoadRequest<'_>, read: Read<'_>, report: &mut Report) -> 
         format: FORMAT,
         header: Header {
             notify,
-            ..header(request, &plan, locks, report)
+            ..header(request, plan, locks, report)
         },
         params: values.open,
         vars,
@@ -127,12 +137,8 @@ fn load_plan(request: &LoadRequest<'_>, read: Read<'_>, report: &mut Report) -> 
 }
 
 fn header(request: &LoadRequest<'_>, plan: &Plan, locks: Vec<LockName>, report: &Report) -> Header {
-    let file_name = Path::new(request.plan).file_stem().map_or_else(
-        || request.plan.to_owned(),
-        |stem| stem.to_string_lossy().into_owned(),
-    );
     Header {
-        name: plan.name.clone().unwrap_or(file_name),
+        name: plan.name.clone().unwrap_or_else(|| stem(request.plan)),
         description: plan.description.clone(),
         sources: report
             .sources()
@@ -146,7 +152,15 @@ fn header(request: &LoadRequest<'_>, plan: &Plan, locks: Vec<LockName>, report: 
         secrets: plan.secret_sources(),
         schedule: plan.schedule.clone(),
         notify: Vec::new(),
+        entry: plan.entry.clone(),
     }
+}
+
+/// The name of a file without its ending.
+pub(super) fn stem(file: &str) -> String {
+    Path::new(file)
+        .file_stem()
+        .map_or_else(|| file.to_owned(), |stem| stem.to_string_lossy().into_owned())
 }
 
 /// Reads one file and parses it.

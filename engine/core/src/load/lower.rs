@@ -6,6 +6,7 @@ use super::dag;
 use super::library::Library;
 use super::names::{Names, Use, View};
 use super::overrides::Overrides;
+use super::parts::Bound;
 use super::phase::{Order, Phase};
 use super::plan::Defaults;
 use super::report::Report;
@@ -14,7 +15,7 @@ use super::settle::Settler;
 use super::step::{Body, LoopOptions, Step};
 use super::yaml::Entry;
 use crate::expand::{join, slug};
-use caxplan_model::{Checklist, CheckpointName, NodeIndex, NodeKind, PhaseMark, Span};
+use caxplan_model::{Checklist, CheckpointName, Map, NodeIndex, NodeKind, PhaseMark, Span};
 use std::collections::BTreeMap;
 
 /// How deep groups, loops and library names may be nested in each other.
@@ -199,10 +200,17 @@ impl Lowering<'_, '_> {
     }
 
     /// Lowers one step. From here on its name, and those within it, have ended.
-    fn step(&mut self, arena: &mut Arena, parent: NodeIndex, step: &Step, around: &Place) -> NodeIndex {
+    pub(super) fn step(
+        &mut self,
+        arena: &mut Arena,
+        parent: NodeIndex,
+        step: &Step,
+        around: &Place,
+    ) -> NodeIndex {
         let mut place = around.clone();
         place.depth += 1;
         place.in_dag = false;
+        let bindings = self.bindings(step, &mut place);
         let bound = self.bind_name(step, &mut place);
         let name = step.name().map(str::to_owned);
         let segment = slug(name.as_deref().unwrap_or_else(|| bound.body.default_name()));
@@ -255,6 +263,7 @@ impl Lowering<'_, '_> {
         // Without the number that made the id unique: it is what templates call the step by.
         node.name = segment;
         node.kind = kind;
+        node.bindings = bindings;
         node.when = bound.options.when.map(|when| when.value);
         node.on_failure = bound.options.on_failure;
         node.checkpoint = bound
@@ -263,6 +272,28 @@ impl Lowering<'_, '_> {
             .map(|name| CheckpointName::new(name.value));
         node.source = source;
         index
+    }
+
+    /// What the kind of the document binds for a step: its templates see it.
+    fn bindings(&mut self, step: &Step, place: &mut Place) -> Map {
+        let mut bindings = Map::new();
+        for (name, bound) in step.made.iter().flat_map(|made| &made.bindings) {
+            let value = match bound {
+                Bound::Plain(value) => value.clone(),
+                Bound::Written(yaml) => {
+                    let errors = self.report.errors();
+                    self.names
+                        .check_value(yaml, Use::Load, &View::default(), self.report);
+                    match self.report.errors() == errors {
+                        true => self.settler.deep(yaml.to_value(), yaml, self.report),
+                        false => yaml.to_value(),
+                    }
+                }
+            };
+            place.view.vars.push((*name).to_owned());
+            bindings.insert((*name).to_owned(), value);
+        }
+        bindings
     }
 
     /// Follows a name through the libraries: what a step says goes before what the library says.
@@ -277,7 +308,8 @@ impl Lowering<'_, '_> {
                 return bound;
             }
             let Some((entry, owner)) = self.library.actions.get(&name) else {
-                bind::unbound(call, &self.actions, self.library, self.report);
+                let why = step.made.as_ref().map(|made| made.why.as_str());
+                bind::unbound(call, why, &self.actions, self.library, self.report);
                 bound.body = Body::Broken;
                 return bound;
             };
@@ -348,6 +380,7 @@ impl Lowering<'_, '_> {
                 Some(watch) => NodeKind::Watch(watch),
                 None => NodeKind::Sequence { children: Vec::new() },
             },
+            Body::Monitor(monitor) => self.monitor(arena, index, monitor, place),
             Body::Broken => NodeKind::Sequence { children: Vec::new() },
         }
     }
@@ -403,6 +436,7 @@ impl Body {
             Self::Checklist(_) => "checklist",
             Self::Wait(_) => "wait",
             Self::Watch(_) => "watch",
+            Self::Monitor(_) => "checks",
             Self::Broken => "step",
         }
     }

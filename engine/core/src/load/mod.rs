@@ -1,11 +1,13 @@
 //! From plan text to graph.
 //!
 //! Each stage has its own file: `yaml` (text → nodes with places) → `plan`, `phase`, `step`, `library`,
-//! `inventory`, `param` (nodes → what is written, typed) → `lower` with `bind` and `names` (what is written →
+//! `inventory`, `param` (nodes → what is written, typed; `calendar`, `policy` and `monitors` make plans of what is none) → `lower` with `bind` and `names` (what is written →
 //! nodes of the graph, bound and checked) → `crate::expand` (loops → elements). All of them add to one `report`.
 
+mod all;
 mod arena;
 mod bind;
+mod calendar;
 mod call;
 mod dag;
 mod entries;
@@ -17,12 +19,16 @@ mod load;
 mod lower;
 mod lower_action;
 mod lower_foreach;
+mod lower_monitor;
+mod monitors;
 mod names;
 mod notify;
 mod overrides;
 mod param;
+mod parts;
 mod phase;
 mod plan;
+mod policy;
 mod read;
 mod render;
 mod report;
@@ -35,6 +41,7 @@ mod step;
 mod suggest;
 mod yaml;
 
+pub use all::{All, Check, Monitor, Monitors, Rule, load_all, monitors};
 pub use entries::{Entry, entries};
 pub use load::load;
 pub use request::{Diagnostic, Diagnostics, Label, LoadRequest, Loaded, ReadError, Severity};

@@ -10,7 +10,7 @@ use super::yaml::{Entry, Kind, Yaml};
 use caxplan_model::{Notification, RunEnd};
 
 /// One notification.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Notify {
     on: Vec<RunEnd>,
     call: Call,

@@ -93,7 +93,7 @@ impl Overrides {
                 }
             }
             Body::Parallel { max, .. } => *max = fields.count("max_parallel", report).or(*max),
-            Body::Block { .. } | Body::Approve(_) | Body::Checklist(_) | Body::Broken => {}
+            Body::Block { .. } | Body::Approve(_) | Body::Checklist(_) | Body::Monitor(_) | Body::Broken => {}
         }
         step
     }

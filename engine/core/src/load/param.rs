@@ -38,7 +38,7 @@ const TYPES: &[ParamType] = &[
 ];
 
 /// A declared parameter.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Param {
     pub(super) name: Spanned<String>,
     pub(super) secret: bool,

@@ -1,10 +1,14 @@
 //! A plan as it is written.
 
+use super::calendar;
 use super::call::{self, Call};
-use super::keys::{BODIES, DEFAULTS, ON_FAILURE, PLAN, SECRET, STRATEGY};
+use super::keys::{BODIES, DEFAULTS, ON_FAILURE, Object, PLAN, SECRET, STRATEGY};
+use super::monitors;
 use super::notify::{self, Notify};
 use super::param::{self, Param};
+use super::parts::{self, Part};
 use super::phase::{self, Phase};
+use super::policy;
 use super::read::{Fields, mapping, text, texts};
 use super::report::Report;
 use super::retry;
@@ -17,7 +21,7 @@ use caxplan_model::{Duration, Map, OnFailure, Retry, Schedule, Span};
 const LANGUAGE: u32 = 1;
 
 /// A plan.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Plan {
     /// Where to point at for what concerns the whole plan.
     pub(super) head: Span,
@@ -37,6 +41,11 @@ pub(super) struct Plan {
     pub(super) schedule: Option<Schedule>,
     pub(super) notify: Vec<Notify>,
     pub(super) phases: Vec<Phase>,
+    /// What stands behind `#`, of a plan that is one of several in its file.
+    pub(super) entry: Option<String>,
+    /// Whether the file holds several plans: then it has no phases of its own.
+    pub(super) holds_parts: bool,
+    pub(super) parts: Vec<Part>,
 }
 
 /// What actions get that say nothing of their own.
@@ -74,19 +83,10 @@ impl Defaults {
 pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Option<Plan> {
     let entries = mapping(yaml, "a plan", report)?;
     let has = |key: &str| entries.iter().find(|entry| entry.key.value == key);
-    let bodies: Vec<(&Entry, &str)> = BODIES
+    let bodies: Vec<(&Entry, &Object)> = BODIES
         .iter()
-        .filter_map(|(key, kind)| has(key).map(|entry| (entry, *kind)))
+        .filter_map(|(key, object)| has(key).map(|entry| (entry, *object)))
         .collect();
-    if let Some((entry, kind)) = bodies.iter().find(|(_, kind)| *kind != "a plan") {
-        let message = format!(
-            "`{}` makes this file {kind}, which cannot run yet",
-            entry.key.value
-        );
-        report.error("not-yet", entry.key.span, message).help =
-            Some("this version runs plans: `upgrade_strategy`, `strategy` or `phases`".to_owned());
-        return None;
-    }
     if bodies.is_empty() {
         for (key, kind, use_) in [
             (
@@ -113,7 +113,8 @@ pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Option<Plan> {
         let message = format!("a plan has one body, and this one has `{}` too", second.key.value);
         report.error("two-bodies", second.key.span, message);
     }
-    let fields = Fields::open(yaml, &PLAN, report)?;
+    let object = bodies.first().map_or(&PLAN, |(_, object)| *object);
+    let fields = Fields::open(yaml, object, report)?;
     let Some((body, _)) = bodies.first() else {
         report
             .error("no-body", yaml.head(), "this plan has nothing to run")
@@ -125,13 +126,23 @@ pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Option<Plan> {
     if let Some(span) = fields.key("invariants") {
         report.warning("no-effect", span, "`invariants` has no effect yet");
     }
-    let phases = if body.key.value == "phases" {
-        Some(&body.value)
-    } else {
-        let strategy = Fields::open(&body.value, &STRATEGY, report)?;
-        strategy.word("type", &["rolling", "sequential"], &[(), ()], report);
-        strategy.get("phases")
+    let times = fields.get("schedule");
+    let (phases, parts) = match body.key.value.as_str() {
+        "phases" => (Some(&body.value), None),
+        "maintenance" => (None, Some(calendar::read(&body.value, times, report))),
+        "backup" => (
+            None,
+            Some(policy::read(&body.value, body.key.span, times, report)),
+        ),
+        "health_checks" => (None, Some(monitors::read(&body.value, report))),
+        "alerts" => (None, Some(monitors::read_alerts(&body.value, report))),
+        _ => {
+            let strategy = Fields::open(&body.value, &STRATEGY, report)?;
+            strategy.word("type", &["rolling", "sequential"], &[(), ()], report);
+            (strategy.get("phases"), None)
+        }
     };
+    parts::check_names(parts.as_deref().unwrap_or_default(), report);
     let entries_of = |key: &str, what: &str, report: &mut Report| {
         fields
             .get(key)
@@ -162,13 +173,16 @@ pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Option<Plan> {
         on_failure: fields.word("on_failure", ON_FAILURE, ON_FAILURES, report),
         max_parallel: fields.count("max_parallel", report).unwrap_or(0),
         overrides: entries_of("overrides", "options by path", report),
-        schedule: fields
-            .get("schedule")
+        schedule: times
+            .filter(|_| parts.is_none())
             .and_then(|yaml| schedule::read(yaml, report)),
         notify: fields
             .get("notify")
             .map_or_else(Vec::new, |yaml| notify::read(yaml, report)),
         phases: phases.map_or_else(Vec::new, |yaml| phase::read_all(yaml, report)),
+        entry: None,
+        holds_parts: parts.is_some(),
+        parts: parts.unwrap_or_default(),
     })
 }
 

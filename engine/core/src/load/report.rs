@@ -37,8 +37,13 @@ impl LineIndex {
 }
 
 impl Report {
-    /// Adds a source and answers its index, which spans carry.
+    /// Adds a source and answers its index, which spans carry. One that is there already is not added again: what is
+    /// wrong with it is then said once.
     pub(super) fn add_source(&mut self, name: &str, text: String) -> u32 {
+        let same = |(of, text_of): &(String, String)| of == name && *text_of == text;
+        if let Some(at) = self.sources.iter().position(same) {
+            return u32::try_from(at).unwrap_or(u32::MAX);
+        }
         self.indices.push(LineIndex::of(&text));
         self.sources.push((name.to_owned(), text));
         u32::try_from(self.sources.len() - 1).unwrap_or(u32::MAX)

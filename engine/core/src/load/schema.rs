@@ -1,6 +1,9 @@
 //! JSON Schemas for editors, made from the table of keys that the loader itself reads by.
 
-use super::keys::{INVENTORY_FILE, Key, LIBRARY, NOTIFICATION, Object, PLAN, STEP, Shape};
+use super::keys::{
+    ALERTS, BACKUP, INVENTORY_FILE, Key, LIBRARY, MAINTENANCE, MONITORS, NOTIFICATION, Object, PLAN, STEP,
+    Shape,
+};
 use caxplan_model::{Map, Value};
 use serde_json::json;
 
@@ -13,11 +16,27 @@ pub enum DocumentKind {
     Library,
     /// An inventory file.
     Inventory,
+    /// A maintenance calendar.
+    Maintenance,
+    /// A backup policy.
+    Backup,
+    /// Monitors.
+    HealthChecks,
+    /// Alert rules.
+    Alerts,
 }
 
 impl DocumentKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Plan, Self::Library, Self::Inventory];
+    pub const ALL: [Self; 7] = [
+        Self::Plan,
+        Self::Library,
+        Self::Inventory,
+        Self::Maintenance,
+        Self::Backup,
+        Self::HealthChecks,
+        Self::Alerts,
+    ];
 
     /// Its name on the command line and in file names: `schemas/plan.schema.json`.
     pub fn name(self) -> &'static str {
@@ -25,6 +44,10 @@ impl DocumentKind {
             Self::Plan => "plan",
             Self::Library => "library",
             Self::Inventory => "inventory",
+            Self::Maintenance => "maintenance",
+            Self::Backup => "backup",
+            Self::HealthChecks => "health_checks",
+            Self::Alerts => "alerts",
         }
     }
 }
@@ -37,6 +60,10 @@ pub fn schema(kind: DocumentKind) -> Value {
         DocumentKind::Plan => &PLAN,
         DocumentKind::Library => &LIBRARY,
         DocumentKind::Inventory => &INVENTORY_FILE,
+        DocumentKind::Maintenance => &MAINTENANCE,
+        DocumentKind::Backup => &BACKUP,
+        DocumentKind::HealthChecks => &MONITORS,
+        DocumentKind::Alerts => &ALERTS,
     };
     let mut definitions = Map::new();
     let reference = define(object, &mut definitions);

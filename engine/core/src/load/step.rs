@@ -2,6 +2,8 @@
 
 use super::call::{self, Call, arguments};
 use super::keys::{LOOP, ON_FAILURE, STEP, WATCH};
+use super::monitors::MonitorSpec;
+use super::parts::Made;
 use super::read::{Fields, count, duration_text, list, one_or_many, text, texts, unknown_key, wrong};
 use super::report::Report;
 use super::retry;
@@ -23,6 +25,8 @@ pub(super) struct Step {
     pub(super) id: Option<Spanned<String>>,
     pub(super) options: Options,
     pub(super) body: Body,
+    /// Of a step that the kind of the document makes.
+    pub(super) made: Option<Box<Made>>,
 }
 
 /// What a step does.
@@ -44,6 +48,8 @@ pub(super) enum Body {
     Checklist(Vec<Spanned<String>>),
     Wait(Spanned<String>),
     Watch(WatchSpec),
+    /// What a monitor or an alert rule looks at.
+    Monitor(MonitorSpec),
     /// What was wrong and has been reported.
     Broken,
 }
@@ -265,16 +271,7 @@ pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Option<Step> {
     match &yaml.kind {
         Kind::Scalar { .. } => {
             let name = text(yaml, report)?;
-            Some(Step {
-                span: yaml.span,
-                id: None,
-                options: Options::default(),
-                body: Body::Call(Call {
-                    action: name,
-                    with: Vec::new(),
-                    done_when: None,
-                }),
-            })
+            Some(Step::bare(name, None))
         }
         Kind::List(_) => wrong(yaml, "a step: a name, or a mapping", report),
         Kind::Map(entries) => Some(read_mapping(yaml, entries, report)),
@@ -299,6 +296,7 @@ fn read_mapping(yaml: &Yaml, entries: &[Entry], report: &mut Report) -> Step {
         id: fields.text("id", report),
         options: Options::default(),
         body: Body::Broken,
+        made: None,
     };
     let (form, form_span) = match (forms.as_slice(), others.as_slice()) {
         ([form], _) => {

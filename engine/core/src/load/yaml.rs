@@ -51,6 +51,19 @@ pub(super) struct Spanned<T> {
 }
 
 impl Yaml {
+    /// A scalar that stands nowhere; errors about it point at `span`.
+    pub(super) fn plain(value: impl Into<Value>, span: Span) -> Self {
+        let value = value.into();
+        let text = match &value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        Self {
+            span,
+            kind: Kind::Scalar { value, text },
+        }
+    }
+
     /// The node as data.
     pub(super) fn to_value(&self) -> Value {
         match &self.kind {

@@ -1,6 +1,6 @@
 //! Plans with mistakes, and what is said about each.
 //!
-//! The first line of a fixture may say what to load it with: `# with: --use lib/x.yaml --inventory y.yaml -p a=b`.
+//! The first line of a fixture may say what to load it with: `# with: --use lib/x.yaml --inventory y.yaml -p a=b --entry c`.
 
 use crate::{With, fixtures, load_file};
 use caxplan_core::load::{LoadRequest, ReadError, load};
@@ -20,6 +20,7 @@ fn with_line(text: &str) -> With<'_> {
         match word {
             "--use" => with.libraries.push(value),
             "--inventory" => with.inventory = Some(value),
+            "--entry" => with.entry = Some(value),
             "-p" => {
                 let (name, value) = value.split_once('=').expect("-p name=value");
                 with.params

@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod actions;
+mod documents;
 mod invalid;
 mod mangled;
 mod schemas;
@@ -26,6 +27,7 @@ fn fixtures() -> PathBuf {
 struct With<'a> {
     libraries: Vec<&'a str>,
     inventory: Option<&'a str>,
+    entry: Option<&'a str>,
     params: Map,
 }
 
@@ -35,7 +37,7 @@ fn load_file(folder: &str, plan: &str, with: &With<'_>) -> Result<Loaded, Diagno
     let libraries: Vec<String> = with.libraries.iter().map(|path| (*path).to_owned()).collect();
     let request = LoadRequest {
         plan,
-        entry: None,
+        entry: with.entry,
         libraries: &libraries,
         inventory: with.inventory,
         params: &with.params,

@@ -40,6 +40,11 @@ fn good_documents_are_valid_by_their_schema() {
     check(DocumentKind::Plan, "every_form.yaml");
     check(DocumentKind::Library, "lib/cluster.yaml");
     check(DocumentKind::Inventory, "lib/nodes.yaml");
+    check(DocumentKind::Plan, "../seeds/upgrade_strategy.yaml");
+    check(DocumentKind::Maintenance, "../seeds/maintenance.yaml");
+    check(DocumentKind::Backup, "../seeds/backup.yaml");
+    check(DocumentKind::HealthChecks, "../seeds/health_checks.yaml");
+    check(DocumentKind::Alerts, "../seeds/alerts.yaml");
 }
 
 fn saphyr_to_json(text: &str) -> serde_json::Value {

@@ -2,7 +2,7 @@
 
 use crate::{With, load_file, load_text};
 use caxplan_core::load::Loaded;
-use caxplan_model::{ActionStep, Graph, Map, NodeKind, Value};
+use caxplan_model::{ActionStep, Graph, NodeKind, Value};
 use serde_json::json;
 
 fn loaded(text: &str) -> Loaded {
@@ -43,7 +43,7 @@ fn the_seed_loads_verbatim() {
     let with = With {
         libraries: vec!["lib/cluster.yaml"],
         inventory: Some("lib/nodes.yaml"),
-        params: Map::new(),
+        ..With::default()
     };
     let loaded = load_file("valid", "upgrade_strategy.yaml", &with)
         .unwrap_or_else(|wrong| panic!("{}", wrong.render(false)));
@@ -145,7 +145,7 @@ fn every_form_is_lowered() {
     let mut with = With {
         libraries: vec!["lib/cluster.yaml"],
         inventory: Some("lib/nodes.yaml"),
-        params: Map::new(),
+        ..With::default()
     };
     with.params.insert("token".to_owned(), json!("hush"));
     let graph = load_file("valid", "every_form.yaml", &with)

@@ -1,11 +1,16 @@
 //! The one table of every key of every document: what the loader accepts, what it suggests, and what the JSON Schemas
 //! for editors say.
 
+mod documents;
 mod inventory;
 mod library;
 mod plan;
 mod step;
 
+pub(in crate::load) use documents::{
+    ALERTS, BACKUP, BACKUP_ENTRY, BACKUP_SCHEDULE, CALENDAR, FREQUENCIES, MAINTENANCE, MAINTENANCE_SCHEDULE,
+    MONITOR, MONITORS, PARTIAL_SCHEDULE, PERIOD, POLICY, RULE, SEVERITIES,
+};
 pub(in crate::load) use inventory::{GROUP, INVENTORY, INVENTORY_FILE, TARGET};
 pub(in crate::load) use library::LIBRARY;
 pub(in crate::load) use plan::{DEFAULTS, NOTIFICATION, PARAM, PHASE, PLAN, SCHEDULE, SECRET, STRATEGY};
@@ -25,7 +30,7 @@ pub(in crate::load) struct Object {
 }
 
 /// One key.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(in crate::load) struct Key {
     pub(in crate::load) name: &'static str,
     pub(in crate::load) shape: Shape,
@@ -33,7 +38,7 @@ pub(in crate::load) struct Key {
 }
 
 /// What a value may be.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(in crate::load) enum Shape {
     Text,
     /// A duration, or a template that yields one.
@@ -110,13 +115,13 @@ pub(in crate::load) const PARAM_TYPES: &[&str] = &[
 const CONDITIONS: Shape = Shape::OneOrMany(&Shape::Text);
 const STEPS: Shape = Shape::List(&Shape::Step);
 
-/// The keys that say what a document is, and what to call that.
-pub(in crate::load) const BODIES: &[(&str, &str)] = &[
-    ("upgrade_strategy", "a plan"),
-    ("strategy", "a plan"),
-    ("phases", "a plan"),
-    ("maintenance", "a maintenance calendar"),
-    ("backup", "a backup policy"),
-    ("health_checks", "monitors"),
-    ("alerts", "alert rules"),
+/// The keys that say what a document is, and the keys that it then has.
+pub(in crate::load) static BODIES: &[(&str, &Object)] = &[
+    ("upgrade_strategy", &PLAN),
+    ("strategy", &PLAN),
+    ("phases", &PLAN),
+    ("maintenance", &MAINTENANCE),
+    ("backup", &BACKUP),
+    ("health_checks", &MONITORS),
+    ("alerts", &ALERTS),
 ];
