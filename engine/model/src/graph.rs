@@ -329,7 +329,7 @@ pub struct ActionStep {
     pub expect: Vec<Check>,
     /// How to tell whether an interrupted attempt did its work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub probe: Option<Probe>,
+    pub probe: Option<Box<Probe>>,
     /// How to undo it.
     pub undo: Undo,
     /// Copied from the action's specification, so that the journal stands alone.

@@ -79,13 +79,13 @@ pub fn load_all(request: &LoadRequest<'_>, read: Read<'_>) -> Result<All, Diagno
     if whole.holds_parts {
         for (part, entry) in whole.parts.iter().zip(entries) {
             if part.rule.is_some() {
-                lower(request, &looking(&whole, part, request.plan), read, &mut report);
+                lower(request, looking(&whole, part, request.plan), read, &mut report);
             }
-            let graph = lower(request, &whole.part(part, request.plan), read, &mut report);
+            let graph = lower(request, whole.part(part, request.plan), read, &mut report);
             plans.extend(graph.map(|graph| (entry, loaded(graph))));
         }
     } else {
-        let graph = lower(request, &whole, read, &mut report);
+        let graph = lower(request, whole, read, &mut report);
         plans.extend(
             graph
                 .map(loaded)
@@ -141,13 +141,13 @@ fn monitor(
     report: &mut Report,
 ) -> Option<Monitor> {
     let spec = part.monitor.as_ref()?;
-    let looking = lower(request, &looking(whole, part, request.plan), read, report);
+    let looking = lower(request, looking(whole, part, request.plan), read, report);
     let rule = match &part.rule {
         None => None,
         Some(RuleSpec { severity, duration }) => Some(Rule {
             severity,
             duration: *duration,
-            action: loaded(lower(request, &whole.part(part, request.plan), read, report)?),
+            action: loaded(lower(request, whole.part(part, request.plan), read, report)?),
         }),
     };
     let looking = loaded(looking?);

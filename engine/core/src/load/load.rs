@@ -48,18 +48,20 @@ pub fn load(request: &LoadRequest<'_>, read: Read<'_>) -> Result<Loaded, Diagnos
 fn load_plan(request: &LoadRequest<'_>, read: Read<'_>, report: &mut Report) -> Option<(Graph, Map)> {
     let document = open(request.plan, None, read, report)?;
     let plan = plan::read(&document, report)?.choose(request.entry, request.plan, report)?;
-    lower(request, &plan, read, report)
+    // A large plan must not lie in memory in all its forms at once.
+    drop(document);
+    lower(request, plan, read, report)
 }
 
 /// Makes the graph of a plan. Answers with it the values of secret parameters.
 pub(super) fn lower(
     request: &LoadRequest<'_>,
-    plan: &Plan,
+    mut plan: Plan,
     read: Read<'_>,
     report: &mut Report,
 ) -> Option<(Graph, Map)> {
-    let library = libraries(request, plan, read, report);
-    let inventory = inventory(request, plan, read, report);
+    let library = libraries(request, &plan, read, report);
+    let inventory = inventory(request, &plan, read, report);
     let place = plan.params.first().map_or(plan.head, |param| param.name.span);
     let values = param::settle(&plan.params, &inventory.params, request.params, place, report);
     let sound = !report.has_errors();
@@ -80,7 +82,7 @@ pub(super) fn lower(
     let layers = [&library.vars, &plan.vars, &inventory.vars];
     let vars = vars(layers, &mut names, &mut settler, report);
 
-    let phases = with_provision(&inventory, plan);
+    let phases = with_provision(&inventory, std::mem::take(&mut plan.phases));
     let root = Node::new(StepId::new(""), None, NodeKind::Sequence { children: Vec::new() });
     let mut arena = Arena::new(root);
     let mut arguments = Vec::new();
@@ -99,6 +101,7 @@ pub(super) fn lower(
         settler,
     };
     lowering.phases(&mut arena, &phases);
+    drop(phases);
     let notify = lowering.notifications(&plan.notify);
     let Lowering {
         report,
@@ -125,7 +128,7 @@ pub(super) fn lower(
         format: FORMAT,
         header: Header {
             notify,
-            ..header(request, plan, locks, report)
+            ..header(request, &plan, locks, report)
         },
         params: values.open,
         vars,
@@ -301,7 +304,7 @@ fn vars(layers: [&Vec<Entry>; 3], names: &mut Names, settler: &mut Settler, repo
 }
 
 /// The plan's phases, after one that makes the targets ready if the inventory says how.
-fn with_provision(inventory: &Inventory, plan: &Plan) -> Vec<Phase> {
+fn with_provision(inventory: &Inventory, phases: Vec<Phase>) -> Vec<Phase> {
     let provision = inventory.provision.first().map(|first| Phase {
         span: first.span,
         name: Spanned {
@@ -312,7 +315,7 @@ fn with_provision(inventory: &Inventory, plan: &Plan) -> Vec<Phase> {
         steps: inventory.provision.clone(),
         options: PhaseOptions::default(),
     });
-    provision.into_iter().chain(plan.phases.iter().cloned()).collect()
+    provision.into_iter().chain(phases).collect()
 }
 
 /// Every argument of every action, with its adapter.

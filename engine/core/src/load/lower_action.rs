@@ -34,14 +34,15 @@ impl Lowering<'_, '_> {
             self.names.check_condition(check, Use::Output, &view, self.report);
         }
         let probe = options.probe.as_ref().and_then(|probe| self.probe(probe, &view));
+        let probe = probe.map(Box::new);
         let undo = self.undo(options, spec, read_only, &view);
         self.names.ended.back_to(mark);
         let library = place.library.and_then(|at| self.library.defaults.get(at));
         let retry = options
             .retry
-            .clone()
-            .or_else(|| library.and_then(|defaults| defaults.retry.clone()))
-            .or_else(|| self.defaults.retry.clone());
+            .as_deref()
+            .or_else(|| library.and_then(|defaults| defaults.retry.as_ref()))
+            .or(self.defaults.retry.as_ref());
         let timeout = options
             .timeout
             .or_else(|| library.and_then(|defaults| defaults.timeout))
@@ -50,7 +51,7 @@ impl Lowering<'_, '_> {
         Some(ActionStep {
             call: bound,
             target: self.target(options, place),
-            retry: retry.unwrap_or_default(),
+            retry: retry.cloned().unwrap_or_default(),
             timeout,
             expect: options.expect.iter().map(|check| check.value.clone()).collect(),
             probe,

@@ -34,7 +34,7 @@ impl MonitorSpec {
                 span: self.name.span,
             }),
             options: Options::default(),
-            body: Body::Monitor(self.clone()),
+            body: Body::Monitor(Box::new(self.clone())),
             made: None,
         }
     }

@@ -4,7 +4,7 @@ use super::keys::{PARAM, PARAM_TYPES};
 use super::read::{Fields, mapping};
 use super::report::Report;
 use super::suggest::did_you_mean;
-use super::yaml::{Entry, Kind, Spanned, Yaml};
+use super::yaml::{Entry, Kind, ScalarValue, Spanned, Yaml};
 use crate::condition::parse_size;
 use crate::template::is_template;
 use caxplan_model::{Duration, Map, Span, Value};
@@ -163,7 +163,7 @@ fn check_default(param: &Param, default: &Yaml, report: &mut Report) {
 fn value_of(yaml: &Yaml) -> Value {
     match &yaml.kind {
         Kind::Scalar {
-            value: Value::Number(_),
+            value: ScalarValue::Number(_),
             text,
         } => Value::String(text.clone()),
         Kind::Scalar { .. } | Kind::List(_) | Kind::Map(_) => yaml.to_value(),

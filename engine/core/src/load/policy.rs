@@ -299,7 +299,7 @@ fn schedule_of(fields: &Fields<'_>, base: Schedule, at: Span, report: &mut Repor
 
 /// A time of day: hours and minutes.
 fn time(yaml: &Yaml, report: &mut Report) -> Option<(u32, u32)> {
-    let Kind::Scalar { text, value } = &yaml.kind else {
+    let Kind::Scalar { text, .. } = &yaml.kind else {
         return super::read::wrong(yaml, "a time of day, as `02:00`", report);
     };
     let number = |text: &str, max: u32| {
@@ -314,7 +314,7 @@ fn time(yaml: &Yaml, report: &mut Report) -> Option<(u32, u32)> {
     if read.is_none() {
         let message = format!("`{text}` is no time of day");
         // YAML 1.1 takes `02:00` for a number on the base of 60, and programs that write it do so still.
-        report.error("wrong-value", yaml.span, message).help = Some(match value.as_u64() {
+        report.error("wrong-value", yaml.span, message).help = Some(match yaml.to_value().as_u64() {
             Some(number) if number < 24 * 60 => format!(
                 "write it in quotes: `time: \"{:02}:{:02}\"`",
                 number / 60,

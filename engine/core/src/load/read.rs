@@ -136,7 +136,7 @@ pub(super) fn list<'y>(yaml: &'y Yaml, what: &str, report: &mut Report) -> Optio
 /// A text. Numbers and booleans are taken as they are written: `version: 1.10` is the text `1.10`.
 pub(super) fn text(yaml: &Yaml, report: &mut Report) -> Option<Spanned<String>> {
     match &yaml.kind {
-        Kind::Scalar { value, text } if !value.is_null() => Some(Spanned {
+        Kind::Scalar { text, .. } if !yaml.is_null() => Some(Spanned {
             value: text.clone(),
             span: yaml.span,
         }),

@@ -2,6 +2,7 @@
 
 use super::request::{Diagnostic, Diagnostics, Label, Severity};
 use caxplan_model::{Location, Span};
+use std::sync::Arc;
 
 /// The most diagnostics that are kept: nobody reads more, and a hostile file could make millions.
 const DIAGNOSTICS_MAX: usize = 500;
@@ -20,6 +21,8 @@ pub(super) struct Report {
 /// Where the lines of a source start, so that looking up a place costs little in a large file.
 #[derive(Debug)]
 struct LineIndex {
+    /// The name of its file.
+    name: Arc<str>,
     /// The first byte of each line.
     starts: Vec<usize>,
     /// Whether columns are bytes.
@@ -27,9 +30,10 @@ struct LineIndex {
 }
 
 impl LineIndex {
-    fn of(text: &str) -> Self {
+    fn of(name: &str, text: &str) -> Self {
         let after_newlines = text.match_indices('\n').map(|(at, _)| at + 1);
         Self {
+            name: name.into(),
             starts: [0].into_iter().chain(after_newlines).collect(),
             ascii: text.is_ascii(),
         }
@@ -44,7 +48,7 @@ impl Report {
         if let Some(at) = self.sources.iter().position(same) {
             return u32::try_from(at).unwrap_or(u32::MAX);
         }
-        self.indices.push(LineIndex::of(&text));
+        self.indices.push(LineIndex::of(name, &text));
         self.sources.push((name.to_owned(), text));
         u32::try_from(self.sources.len() - 1).unwrap_or(u32::MAX)
     }
@@ -119,7 +123,7 @@ impl Report {
 
     /// A span as a place that a person can look up.
     pub(super) fn location(&self, span: Span) -> Location {
-        let Some((name, text)) = self.sources.get(span.file as usize) else {
+        let Some((_, text)) = self.sources.get(span.file as usize) else {
             return Location::default();
         };
         let index = &self.indices[span.file as usize];
@@ -134,7 +138,7 @@ impl Report {
         };
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         Location {
-            file: name.clone(),
+            file: Arc::clone(&index.name),
             line: count(line),
             column: count(column + 1),
         }
@@ -142,7 +146,7 @@ impl Report {
 
     /// The word at a place that [`Report::location`] answered.
     pub(super) fn span_at(&self, location: &Location) -> Span {
-        let found = self.sources.iter().position(|(name, _)| *name == location.file);
+        let found = self.sources.iter().position(|(name, _)| **name == *location.file);
         let Some((file, (_, text))) = found.map(|file| (file, &self.sources[file])) else {
             return Span::default();
         };

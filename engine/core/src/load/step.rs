@@ -43,13 +43,13 @@ pub(super) enum Body {
         rescue: Vec<Step>,
         always: Vec<Step>,
     },
-    Foreach(Foreach),
+    Foreach(Box<Foreach>),
     Approve(Spanned<String>),
     Checklist(Vec<Spanned<String>>),
     Wait(Spanned<String>),
-    Watch(WatchSpec),
+    Watch(Box<WatchSpec>),
     /// What a monitor or an alert rule looks at.
-    Monitor(MonitorSpec),
+    Monitor(Box<MonitorSpec>),
     /// What was wrong and has been reported.
     Broken,
 }
@@ -91,10 +91,10 @@ pub(super) struct Options {
     pub(super) target: Option<Spanned<String>>,
     pub(super) needs: Vec<Spanned<String>>,
     pub(super) when: Option<Spanned<String>>,
-    pub(super) retry: Option<Retry>,
+    pub(super) retry: Option<Box<Retry>>,
     pub(super) timeout: Option<Duration>,
     pub(super) expect: Vec<Spanned<String>>,
-    pub(super) probe: Option<Call>,
+    pub(super) probe: Option<Box<Call>>,
     pub(super) rollback: Option<Vec<Call>>,
     pub(super) checkpoint: Option<Spanned<String>>,
     pub(super) on_failure: Option<OnFailure>,
@@ -126,12 +126,18 @@ impl Options {
                 .get("needs")
                 .map_or_else(Vec::new, |yaml| texts(yaml, report)),
             when: fields.text("when", report),
-            retry: fields.get("retry").and_then(|yaml| retry::read(yaml, report)),
+            retry: fields
+                .get("retry")
+                .and_then(|yaml| retry::read(yaml, report))
+                .map(Box::new),
             timeout: fields.duration("timeout", report),
             expect: fields
                 .get("expect")
                 .map_or_else(Vec::new, |yaml| texts(yaml, report)),
-            probe: fields.get("probe").and_then(|yaml| call::read(yaml, report)),
+            probe: fields
+                .get("probe")
+                .and_then(|yaml| call::read(yaml, report))
+                .map(Box::new),
             rollback: fields.get("rollback").map(|yaml| {
                 one_or_many(yaml)
                     .iter()
@@ -407,16 +413,16 @@ fn body(form: &str, fields: &Fields<'_>, span: Span, report: &mut Report) -> Opt
                 always: part("always", report),
             }
         }
-        "foreach_node" => Body::Foreach(Foreach {
+        "foreach_node" => Body::Foreach(Box::new(Foreach {
             over_nodes: true,
             options: LoopOptions::read(fields, report),
             steps: steps(yaml, report),
-        }),
+        })),
         "foreach" => foreach(yaml, fields, span, report)?,
         "approve" => Body::Approve(text(yaml, report)?),
         "checklist" => Body::Checklist(texts(yaml, report)),
         "wait" => Body::Wait(duration_text(yaml, report)?),
-        "watch" => Body::Watch(watch(yaml, report)?),
+        "watch" => Body::Watch(Box::new(watch(yaml, report)?)),
         _ => {
             let message = "plans within plans cannot run yet";
             report.error("not-yet", span, message).help =
@@ -460,11 +466,11 @@ fn foreach(yaml: &Yaml, fields: &Fields<'_>, span: Span, report: &mut Report) ->
         report.error("missing-key", span, "a foreach needs `steps` beside it");
         return None;
     };
-    Some(Body::Foreach(Foreach {
+    Some(Body::Foreach(Box::new(Foreach {
         over_nodes: false,
         options,
         steps: steps(inner, report),
-    }))
+    })))
 }
 
 fn watch(yaml: &Yaml, report: &mut Report) -> Option<WatchSpec> {

@@ -5,15 +5,16 @@ use super::request::Label;
 use caxplan_model::{Map, Span, Value};
 use saphyr::{Scalar, ScalarStyle, Tag};
 use saphyr_parser::{Event, Parser, Span as Marked};
+use serde_json::Number;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// The largest file that is read, in bytes: a thousand times the largest plan that was seen.
-pub(super) const FILE_SIZE_MAX: usize = 8 * 1024 * 1024;
+pub(super) const FILE_SIZE_MAX: usize = 16 * 1024 * 1024;
 /// How deep nodes may be nested. Everything behind this file may recurse over nodes.
 const DEPTH_MAX: usize = 64;
-/// The most nodes of one file, with what aliases repeat.
-const NODES_MAX: usize = 500_000;
+/// The most nodes of one file, with what aliases repeat: enough for 100,000 steps.
+const NODES_MAX: usize = 1_000_000;
 
 /// A node.
 #[derive(Clone, Debug)]
@@ -27,13 +28,22 @@ pub(super) struct Yaml {
 /// What a node is.
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
-    /// A scalar: its value by the core schema, and its text.
+    /// A scalar: what it is by the core schema, and its text.
     Scalar {
-        value: Value,
+        value: ScalarValue,
         text: String,
     },
     List(Vec<Yaml>),
     Map(Vec<Entry>),
+}
+
+/// What a scalar is by the core schema. Small, and without the text once more: large plans are mostly scalars.
+#[derive(Clone, Debug)]
+pub(super) enum ScalarValue {
+    Null,
+    Boolean(bool),
+    Number(Number),
+    Text,
 }
 
 /// A key with its value.
@@ -53,10 +63,13 @@ pub(super) struct Spanned<T> {
 impl Yaml {
     /// A scalar that stands nowhere; errors about it point at `span`.
     pub(super) fn plain(value: impl Into<Value>, span: Span) -> Self {
-        let value = value.into();
-        let text = match &value {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
+        let (value, text) = match value.into() {
+            Value::Null => (ScalarValue::Null, String::new()),
+            Value::Bool(value) => (ScalarValue::Boolean(value), value.to_string()),
+            Value::Number(number) => (ScalarValue::Number(number.clone()), number.to_string()),
+            Value::String(text) => (ScalarValue::Text, text),
+            // No scalar; as a text it is at least seen.
+            other @ (Value::Array(_) | Value::Object(_)) => (ScalarValue::Text, other.to_string()),
         };
         Self {
             span,
@@ -67,7 +80,12 @@ impl Yaml {
     /// The node as data.
     pub(super) fn to_value(&self) -> Value {
         match &self.kind {
-            Kind::Scalar { value, .. } => value.clone(),
+            Kind::Scalar { value, text } => match value {
+                ScalarValue::Null => Value::Null,
+                ScalarValue::Boolean(value) => Value::Bool(*value),
+                ScalarValue::Number(value) => Value::Number(value.clone()),
+                ScalarValue::Text => Value::String(text.clone()),
+            },
             Kind::List(items) => items.iter().map(Self::to_value).collect(),
             Kind::Map(entries) => Value::Object(to_map(entries)),
         }
@@ -77,10 +95,10 @@ impl Yaml {
     pub(super) fn describe(&self) -> &'static str {
         match &self.kind {
             Kind::Scalar { value, .. } => match value {
-                Value::Null => "nothing",
-                Value::Bool(_) => "a boolean",
-                Value::Number(_) => "a number",
-                Value::String(_) | Value::Array(_) | Value::Object(_) => "a text",
+                ScalarValue::Null => "nothing",
+                ScalarValue::Boolean(_) => "a boolean",
+                ScalarValue::Number(_) => "a number",
+                ScalarValue::Text => "a text",
             },
             Kind::List(_) => "a list",
             Kind::Map(_) => "a mapping",
@@ -91,7 +109,7 @@ impl Yaml {
         matches!(
             self.kind,
             Kind::Scalar {
-                value: Value::Null,
+                value: ScalarValue::Null,
                 ..
             }
         )
@@ -249,6 +267,11 @@ impl Builder<'_> {
             Event::SequenceEnd | Event::MappingEnd => {
                 let Open { anchor, mut node, .. } = self.open.pop()?;
                 node.span.end = span.end.max(node.span.start);
+                match &mut node.kind {
+                    Kind::List(items) => items.shrink_to_fit(),
+                    Kind::Map(entries) => entries.shrink_to_fit(),
+                    Kind::Scalar { .. } => {}
+                }
                 self.close(node, anchor)
             }
         }
@@ -315,13 +338,14 @@ impl Builder<'_> {
             return None;
         };
         let value = match scalar {
-            Scalar::Null => Value::Null,
-            Scalar::Boolean(value) => Value::Bool(value),
-            Scalar::Integer(value) => Value::from(value),
+            Scalar::Null => ScalarValue::Null,
+            Scalar::Boolean(value) => ScalarValue::Boolean(value),
+            Scalar::Integer(value) => ScalarValue::Number(Number::from(value)),
             // JSON has no infinity; `.inf` stays a text.
-            Scalar::FloatingPoint(value) => serde_json::Number::from_f64(value.into_inner())
-                .map_or_else(|| Value::String(text.clone()), Value::Number),
-            Scalar::String(value) => Value::String(value.into_owned()),
+            Scalar::FloatingPoint(value) => {
+                Number::from_f64(value.into_inner()).map_or(ScalarValue::Text, ScalarValue::Number)
+            }
+            Scalar::String(_) => ScalarValue::Text,
         };
         // The parser's end may lie behind blanks and a comment.
         let length = written_length(self.report.slice(span), style);

@@ -98,10 +98,10 @@ fn good_plans_load_with_the_warnings_beside_them() {
 
 #[test]
 fn huge_and_unreadable_files_are_refused() {
-    let huge = format!("# {}\nphases: []", "x".repeat(9 * 1024 * 1024));
+    let huge = format!("# {}\nphases: []", "x".repeat(17 * 1024 * 1024));
     let many = format!("phases: [{}]", "{name: p, stepz: []}, ".repeat(20_000));
     for (text, expected) in [
-        (Ok(huge), "error[too-large]: `plan.yaml` is larger than 8 MiB"),
+        (Ok(huge), "error[too-large]: `plan.yaml` is larger than 16 MiB"),
         (Ok(many), "error[missing-key]"),
         (Ok("\u{feff}".to_owned()), "error[empty-file]"),
         (

@@ -218,9 +218,11 @@ impl Maker<'_> {
             },
             timeout: None,
             expect: Vec::new(),
-            probe: explicit.then(|| Probe {
-                call: call(),
-                done_when: None,
+            probe: explicit.then(|| {
+                Box::new(Probe {
+                    call: call(),
+                    done_when: None,
+                })
             }),
             undo: match self.rng.below(6) {
                 0 => Undo::NotNeeded,
