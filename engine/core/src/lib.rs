@@ -6,6 +6,7 @@
 //! time, seeds and file contents are arguments.
 
 pub mod account;
+pub mod calendar;
 pub mod condition;
 pub mod diff;
 pub mod expand;
