@@ -4,4 +4,5 @@ mod cli;
 mod crash;
 mod engine;
 mod interrupt;
+mod lock;
 mod upgrade;

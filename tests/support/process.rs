@@ -69,6 +69,11 @@ impl Background {
         Self(Some(child))
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.0.as_ref().expect("still owned").id()
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: rustix::process::Signal) {
         let child = self.0.as_ref().expect("still owned");

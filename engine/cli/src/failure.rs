@@ -109,7 +109,9 @@ impl From<LockError> for Failure {
     fn from(error: LockError) -> Self {
         let failure = Self::of(&error);
         match &error {
-            LockError::Held { holder, .. } | LockError::RunIsGoingOn { holder, .. } => {
+            LockError::Held { holder, .. }
+            | LockError::StillHeld { holder, .. }
+            | LockError::RunIsGoingOn { holder, .. } => {
                 let run = holder.as_ref().map_or("--last", |holder| holder.run.as_str());
                 Self {
                     code: LOCKED,

@@ -85,16 +85,20 @@ pub(crate) enum Checked {
 impl PlanArguments {
     /// Loads the plan. Says its warnings, or all its errors, on the standard error.
     pub(crate) fn load(&self, registry: &Registry) -> Answer<Checked> {
+        self.load_with(registry, &self.params.values()?)
+    }
+
+    /// As [`PlanArguments::load`], with these parameters in place of those of the command line.
+    pub(crate) fn load_with(&self, registry: &Registry, params: &Map) -> Answer<Checked> {
         let actions: Vec<ActionSpec> = registry.actions().cloned().collect();
         let libraries: Vec<String> = self.libraries.iter().map(|path| text(path)).collect();
         let inventory = self.inventory.as_deref().map(text);
-        let params = self.params.values()?;
         let request = LoadRequest {
             plan: &text(&self.plan.file),
             entry: self.plan.entry.as_deref(),
             libraries: &libraries,
             inventory: inventory.as_deref(),
-            params: &params,
+            params,
             actions: &actions,
         };
         Ok(match load(&request, &mut read) {
@@ -150,7 +154,8 @@ impl ParamArguments {
 /// The largest file that is read as a part of a plan; the loader has the finer limits.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
-fn read(path: &str) -> Result<String, ReadError> {
+/// Reads a file that is a part of a plan.
+pub(crate) fn read(path: &str) -> Result<String, ReadError> {
     let fail = |message: String| ReadError { message };
     let about = std::fs::metadata(path).map_err(|error| fail(error.to_string()))?;
     if about.is_dir() {

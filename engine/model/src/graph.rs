@@ -1,8 +1,8 @@
 //! The expanded plan: an arena of nodes in which nothing is left to choose. What is previewed is what runs.
 
 use crate::{
-    ActionCall, CheckpointName, Digest, Duration, FORMAT, FailureKind, Location, LockName, Map, RunEnd,
-    Schedule, StepId, Target, Value,
+    ActionCall, CheckpointName, Digest, Duration, FORMAT, FailureKind, Location, LockName, LockPolicy, Map,
+    RunEnd, Schedule, StepId, Target, Value,
 };
 use serde::{Deserialize, Serialize};
 
@@ -95,6 +95,9 @@ pub struct Header {
     /// Locks that a run holds.
     #[serde(default)]
     pub locks: Vec<LockName>,
+    /// What a run does if one of them is held.
+    #[serde(default, skip_serializing_if = "LockPolicy::is_default")]
+    pub lock_policy: LockPolicy,
     /// What the plan does when a phase failed and nothing nearer says otherwise.
     #[serde(default)]
     pub on_failure: OnFailure,

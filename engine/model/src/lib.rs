@@ -7,6 +7,7 @@
 mod action;
 mod graph;
 mod id;
+mod lock;
 mod outcome;
 mod record;
 mod schedule;
@@ -20,6 +21,7 @@ pub use graph::{
     Notification, OnFailure, PhaseMark, Probe, Retry, Rolling, Undo, Watch,
 };
 pub use id::{AttemptNo, CheckpointName, Digest, LockName, RunId, StepId};
+pub use lock::{IfHeld, LockPolicy};
 pub use outcome::{Cause, FailureEffect, FailureKind, Outcome, Verdict};
 pub use record::{Answer, InDoubtPolicy, Record, RecordSeq, RunEnd, UndoEnd, WaitReason};
 pub use schedule::{Misfire, Overlap, Schedule};

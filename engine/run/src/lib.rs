@@ -23,10 +23,10 @@ pub use clock::{now, utc};
 pub use driver::{Driver, DriverError, Orders, RollbackOrder};
 pub use forecast::forecast;
 pub use journal::{
-    Batch, Journal, JournalError, LogChunk, LogCursor, NewRun, Request, RunFilter, RunName, RunSummary,
-    StoredRequest, StoredRun, Tail, stream_name,
+    Batch, Fate, Firing, Grant, Journal, JournalError, Ledger, LogChunk, LogCursor, NewRun, Request,
+    RunFilter, RunName, RunSummary, ScheduleKey, StoredRequest, StoredRun, Tail, stream_name,
 };
-pub use lock::{Holder, LockError, Locks, engine_of};
+pub use lock::{Claim, Holder, LockError, Locks, engine_of};
 pub use mask::{MASK, MASK_IN_BEFORE, Masker, StreamMasker};
 pub use observe::{Observer, Unobserved};
 pub use output::OUTPUT_BYTES_MAX;

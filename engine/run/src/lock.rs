@@ -4,7 +4,7 @@
 //! so a dead holder's lock is free at once, and a living holder's is never taken away.
 
 use crate::StateDir;
-use caxplan_model::{Digest, LockName, RunId, Timestamp};
+use caxplan_model::{Digest, Duration, IfHeld, LockName, LockPolicy, RunId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -34,6 +34,16 @@ pub enum LockError {
         name: String,
         /// By whom; `None` in the moment before the holder has written it down.
         holder: Option<Holder>,
+    },
+    /// Another run still held it when the longest wait was over.
+    #[error("the lock `{name}` is still held after {waited}{}", describe(holder.as_ref()))]
+    StillHeld {
+        /// Which lock.
+        name: String,
+        /// By whom; `None` in the moment before the holder has written it down.
+        holder: Option<Holder>,
+        /// The longest wait.
+        waited: Duration,
     },
     /// An engine is at work on the run.
     #[error("the run {run} is going on{}", describe(holder.as_ref()))]
@@ -108,10 +118,7 @@ impl Locks {
         names: &[LockName],
         holder: &Holder,
     ) -> Result<(), LockError> {
-        let mut names: Vec<&LockName> = names.iter().collect();
-        names.sort();
-        names.dedup();
-        for name in names {
+        for name in in_order(names) {
             match take(dir.locks().join(file_name(name)), holder)? {
                 Ok(lock) => self.held.push(lock),
                 Err(other) => {
@@ -123,6 +130,111 @@ impl Locks {
             }
         }
         Ok(())
+    }
+
+    /// As [`Locks::take_named`], but waits for those that are held if the plan's policy is to. `tell` is told of each
+    /// that it waits for. Who waits keeps the ones it has: they are taken in one order, so nobody waits in a circle.
+    ///
+    /// # Errors
+    /// As [`Locks::take_named`]; [`LockError::StillHeld`] after the longest wait.
+    ///
+    /// # Cancel safety
+    /// Dropping the future lets go of nothing that `self` has, and gives up the wait.
+    pub async fn take_named_as(
+        &mut self,
+        dir: &StateDir,
+        names: &[LockName],
+        holder: &Holder,
+        policy: LockPolicy,
+        tell: &mut (dyn FnMut(&LockError) + Send),
+    ) -> Result<(), LockError> {
+        if policy.if_held != IfHeld::Queue {
+            return self.take_named(dir, names, holder);
+        }
+        let wait_max = policy.wait_max;
+        let deadline = wait_max
+            .map(|wait| tokio::time::Instant::now() + std::time::Duration::from_millis(wait.as_millis()));
+        for name in in_order(names) {
+            let path = dir.locks().join(file_name(name));
+            let holder_now = match take(path.clone(), holder)? {
+                Ok(lock) => {
+                    self.held.push(lock);
+                    continue;
+                }
+                Err(holder_now) => holder_now,
+            };
+            tell(&LockError::Held {
+                name: name.to_string(),
+                holder: holder_now,
+            });
+            let file_error = |source| LockError::File {
+                path: path.clone(),
+                source,
+            };
+            let Some(mut file) = wait_for(&path, deadline).await.map_err(file_error)? else {
+                let holder = open(&path).ok().and_then(|mut file| read_holder(&mut file));
+                return Err(LockError::StillHeld {
+                    name: name.to_string(),
+                    holder,
+                    waited: wait_max.unwrap_or_default(),
+                });
+            };
+            write_holder(
+                &mut file,
+                &Holder {
+                    since: crate::clock::now(),
+                    ..holder.clone()
+                },
+            )
+            .map_err(file_error)?;
+            self.held.push(Lock { _file: file, path });
+        }
+        Ok(())
+    }
+}
+
+fn in_order(names: &[LockName]) -> Vec<&LockName> {
+    let mut names: Vec<&LockName> = names.iter().collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// What a run is claimed by before it is created: its id, and the lock of that id. While the claim lives, nobody takes it
+/// for dead.
+#[derive(Debug)]
+pub struct Claim {
+    pub(crate) run: RunId,
+    pub(crate) locks: Locks,
+}
+
+impl Claim {
+    /// Claims a new run of the plan of this name, or the run `id`, which was claimed before and never created.
+    ///
+    /// # Errors
+    /// If somebody else holds the claim of `id`, or its file cannot be used.
+    pub fn new(dir: &StateDir, plan: &str, id: Option<RunId>) -> Result<Self, LockError> {
+        let run = id.unwrap_or_else(|| RunId::new(ulid::Ulid::new().to_string().to_ascii_lowercase()));
+        let mut locks = Locks::default();
+        locks.take_run(dir, &Holder::this_process(&run, plan))?;
+        Ok(Self { run, locks })
+    }
+
+    /// The run's id.
+    pub fn run(&self) -> &RunId {
+        &self.run
+    }
+}
+
+impl Holder {
+    /// This process, for a run of the plan of this name, from now on.
+    pub(crate) fn this_process(run: &RunId, plan: &str) -> Self {
+        Self {
+            run: run.clone(),
+            plan: plan.to_owned(),
+            pid: std::process::id(),
+            since: crate::clock::now(),
+        }
     }
 }
 
@@ -137,6 +249,57 @@ pub fn engine_of(dir: &StateDir, run: &RunId) -> Option<Holder> {
 
 fn run_path(dir: &StateDir, run: &RunId) -> PathBuf {
     dir.locks().join(format!("run-{run}.lock"))
+}
+
+/// Waits until this process has locked the file at `path`, or until `deadline`. The kernel serves those who wait in the
+/// order in which they came, as far as none of them comes anew because the last holder removed the file.
+///
+/// Answers `None` at the deadline. A thread goes on waiting then and lets the lock go at once when it gets it.
+async fn wait_for(path: &Path, deadline: Option<tokio::time::Instant>) -> std::io::Result<Option<File>> {
+    let path = path.to_owned();
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let wait = move || {
+        let wait = || -> std::io::Result<File> {
+            loop {
+                let file = open(&path)?;
+                file.lock()?;
+                if is_still_at(&file, &path) {
+                    return Ok(file);
+                }
+            }
+        };
+        // Nobody may be there any more to take it.
+        let _ = sender.send(wait());
+    };
+    // Not a task: the end of the runtime would wait for a task that blocks.
+    std::thread::Builder::new().name("lock".to_owned()).spawn(wait)?;
+    let received = match deadline {
+        None => receiver.await,
+        Some(deadline) => match tokio::time::timeout_at(deadline, receiver).await {
+            Ok(received) => received,
+            Err(_) => return Ok(None),
+        },
+    };
+    received
+        .unwrap_or_else(|_| Err(std::io::Error::other("the thread that waited is gone")))
+        .map(Some)
+}
+
+fn open(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+}
+
+fn write_holder(file: &mut File, holder: &Holder) -> std::io::Result<()> {
+    let text = serde_json::to_string(holder).expect("a holder is plain data");
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(text.as_bytes())
 }
 
 /// A file name that no other lock has, and that a person recognises.
@@ -166,13 +329,7 @@ const OPEN_ATTEMPTS_MAX: u32 = 100;
 /// Answers the lock, or who holds it.
 fn take(path: PathBuf, holder: &Holder) -> Result<Result<Lock, Option<Holder>>, LockError> {
     let attempt = || -> std::io::Result<Result<Option<File>, Option<Holder>>> {
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)?;
+        let mut file = open(&path)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(Err(read_holder(&mut file))),
@@ -181,10 +338,7 @@ fn take(path: PathBuf, holder: &Holder) -> Result<Result<Lock, Option<Holder>>, 
         if !is_still_at(&file, &path) {
             return Ok(Ok(None));
         }
-        let text = serde_json::to_string(holder).expect("a holder is plain data");
-        file.set_len(0)?;
-        file.rewind()?;
-        file.write_all(text.as_bytes())?;
+        write_holder(&mut file, holder)?;
         Ok(Ok(Some(file)))
     };
     for _ in 0..OPEN_ATTEMPTS_MAX {
@@ -216,7 +370,7 @@ fn read_holder(file: &mut File) -> Option<Holder> {
 mod tests {
     use super::{Holder, LockError, Locks, engine_of};
     use crate::StateDir;
-    use caxplan_model::{LockName, RunId, Timestamp};
+    use caxplan_model::{Duration, IfHeld, LockName, LockPolicy, RunId, Timestamp};
 
     fn holder(run: &str) -> Holder {
         Holder {
@@ -244,6 +398,64 @@ mod tests {
         drop(first);
         Locks::default()
             .take_named(&dir, &names, &holder("01b"))
+            .expect("free again");
+    }
+
+    #[tokio::test]
+    async fn a_queued_run_waits_its_turn_and_not_longer_than_its_limit() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dir = StateDir::at(folder.path()).expect("made");
+        let names = [LockName::from("db"), LockName::from("web")];
+        let mut first = Locks::default();
+        first.take_named(&dir, &names[..1], &holder("01a")).expect("free");
+
+        let queue = |wait_max: Option<Duration>| LockPolicy {
+            if_held: IfHeld::Queue,
+            wait_max,
+        };
+        let mut told = Vec::new();
+        let error = Locks::default()
+            .take_named_as(
+                &dir,
+                &names,
+                &holder("01b"),
+                queue(Some(Duration::from_millis(50))),
+                &mut |error| {
+                    told.push(error.to_string());
+                },
+            )
+            .await
+            .expect_err("held");
+        assert!(
+            matches!(&error, LockError::StillHeld { holder: Some(by), .. } if *by == holder("01a")),
+            "{error}"
+        );
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains("run 01a"), "{told:?}");
+
+        let dir_too = dir.clone();
+        let waiting = tokio::spawn(async move {
+            let mut locks = Locks::default();
+            let names = [LockName::from("db"), LockName::from("web")];
+            let told = std::sync::atomic::AtomicU32::new(0);
+            let mut tell = |_: &LockError| {
+                told.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            };
+            let taken = locks
+                .take_named_as(&dir_too, &names, &holder("01c"), queue(None), &mut tell)
+                .await;
+            taken.map(|()| locks)
+        });
+        tokio::task::yield_now().await;
+        drop(first);
+        let locks = waiting.await.expect("no panic").expect("its turn came");
+        let error = Locks::default()
+            .take_named(&dir, &names, &holder("01d"))
+            .expect_err("held");
+        assert!(error.to_string().contains("run 01c"), "{error}");
+        drop(locks);
+        Locks::default()
+            .take_named(&dir, &names, &holder("01d"))
             .expect("free again");
     }
 

@@ -2,12 +2,12 @@
 
 use crate::driver::{Driver, DriverError, Orders, Parts};
 use crate::journal::{Journal, JournalError, NewRun, StoredRun};
-use crate::lock::{Holder, LockError, Locks};
+use crate::lock::{Claim, Holder, LockError, Locks};
 use crate::mask::Masker;
 use crate::observe::Observer;
 use crate::output::Outputs;
 use crate::scope::Surroundings;
-use crate::{Registry, SecretError, Secrets, StateDir, clock, orphans};
+use crate::{Registry, SecretError, Secrets, StateDir, orphans};
 use caxplan_core::load::Loaded;
 use caxplan_core::schedule::{IllegalRecord, State};
 use caxplan_model::{Graph, Map, Record, RunEnd, RunId};
@@ -55,19 +55,36 @@ pub enum SessionError {
 }
 
 impl Session {
-    /// Creates a run of a plan and takes it up. The secrets are fetched and the locks are taken first: if either fails,
-    /// there is no run. `plan` is the plan's file, absolute.
+    /// Creates a run of a plan and takes it up. The locks are taken, after a wait if the plan says so, and the secrets are
+    /// fetched first: if either fails, there is no run. `plan` is the plan's file, absolute.
     pub async fn create(
         dir: &StateDir,
         registry: Registry,
         plan: &Path,
         loaded: &Loaded,
     ) -> Result<Self, SessionError> {
+        let claim = Claim::new(dir, &loaded.graph.header.name, None)?;
+        Self::create_as(dir, registry, plan, loaded, claim, &mut |_| {}).await
+    }
+
+    /// As [`Session::create`], for a run that was claimed; `tell` is told of each lock that is waited for.
+    pub async fn create_as(
+        dir: &StateDir,
+        registry: Registry,
+        plan: &Path,
+        loaded: &Loaded,
+        claim: Claim,
+        tell: &mut (dyn FnMut(&LockError) + Send),
+    ) -> Result<Self, SessionError> {
         let graph = &loaded.graph;
         let plan_dir = plan.parent().unwrap_or(Path::new("/"));
+        let Claim { run: id, mut locks } = claim;
+        let header = &graph.header;
+        let holder = Holder::this_process(&id, &header.name);
+        locks
+            .take_named_as(dir, &header.locks, &holder, header.lock_policy, tell)
+            .await?;
         let secrets = Secrets::load(&graph.header.secrets, plan_dir).await?;
-        let id = RunId::new(ulid::Ulid::new().to_string().to_ascii_lowercase());
-        let locks = take_locks(dir, &id, graph)?;
         let mut journal = Journal::open(dir)?;
         let names: Vec<String> = loaded.secret_params.keys().cloned().collect();
         // The random half of another id.
@@ -192,12 +209,7 @@ fn account_name(uid: u32) -> Option<String> {
 }
 
 fn take_locks(dir: &StateDir, id: &RunId, graph: &Graph) -> Result<Locks, LockError> {
-    let holder = Holder {
-        run: id.clone(),
-        plan: graph.header.name.clone(),
-        pid: std::process::id(),
-        since: clock::now(),
-    };
+    let holder = Holder::this_process(id, &graph.header.name);
     let mut locks = Locks::default();
     locks.take_run(dir, &holder)?;
     locks.take_named(dir, &graph.header.locks, &holder)?;

@@ -56,6 +56,11 @@ impl StateDir {
         Ok(Self { root })
     }
 
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The journal's file.
     pub fn journal(&self) -> PathBuf {
         self.root.join("caxplan.db")

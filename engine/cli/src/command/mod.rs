@@ -13,6 +13,7 @@ mod resume;
 mod rollback;
 mod run;
 mod runs;
+mod schedule;
 mod schema;
 mod show;
 mod validate;
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     Approve(approve::Approve),
     Verify(verify::Verify),
     Adapters(adapters::Adapters),
+    #[command(subcommand)]
+    Schedule(schedule::Schedule),
     Schema(schema::Schema),
     Completions(completions::Completions),
     Man(man::Man),
@@ -61,6 +64,7 @@ impl Command {
             Self::Approve(approve) => approve.execute(),
             Self::Verify(verify) => verify.execute(),
             Self::Adapters(adapters) => adapters.execute(),
+            Self::Schedule(schedule) => schedule.execute(),
             Self::Schema(schema) => schema.execute(),
             Self::Completions(completions) => completions.execute(),
             Self::Man(man) => man.execute(),

@@ -5,8 +5,8 @@ use crate::composition::{registry, runtime};
 use crate::failure::{Answer, Failure};
 use crate::plan::{Checked, PlanArguments};
 use crate::ui::{self, Loudness, Show};
-use caxplan_model::{InDoubtPolicy, RunEnd};
-use caxplan_run::{Orders, Session, StateDir};
+use caxplan_model::{IfHeld, InDoubtPolicy, RunEnd};
+use caxplan_run::{Claim, LockError, Orders, Session, SessionError, StateDir};
 use clap::{Args, ValueEnum};
 use std::process::ExitCode;
 
@@ -81,13 +81,33 @@ impl Run {
         };
         let plan = self.plan.absolute()?;
         runtime()?.block_on(async {
-            let session = Session::create(&dir, registry, &plan, &loaded).await?;
+            let claim = Claim::new(&dir, &loaded.graph.header.name, None)?;
+            let created = Session::create_as(&dir, registry, &plan, &loaded, claim, &mut say_wait).await;
+            let session = match created {
+                Err(SessionError::Lock(held @ LockError::Held { .. }))
+                    if loaded.graph.header.lock_policy.if_held == IfHeld::Skip =>
+                {
+                    ui::say(&format!("skipped: {held}\n"));
+                    return Ok(ExitCode::SUCCESS);
+                }
+                created => created?,
+            };
             self.how.carry_out(show, session, Orders::default()).await
         })
     }
 }
 
 impl How {
+    /// How a run is carried out that nobody looks at: it says nothing unless something is wrong.
+    pub(crate) fn unattended() -> Self {
+        Self {
+            verbose: false,
+            quiet: true,
+            yes: false,
+            in_doubt: InDoubt::Ask,
+        }
+    }
+
     fn loudness(&self) -> Loudness {
         match (self.quiet, self.verbose) {
             (true, _) => Loudness::Quiet,
@@ -131,6 +151,11 @@ impl How {
             caxplan_run::now().since(began),
         ))
     }
+}
+
+/// Says what a queued run waits for.
+pub(crate) fn say_wait(held: &LockError) {
+    ui::say(&format!("waiting: {held}\n"));
 }
 
 impl InDoubt {

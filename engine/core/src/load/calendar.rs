@@ -99,10 +99,13 @@ fn replaced(base: Schedule, yaml: Option<&Yaml>, report: &mut Report) -> Schedul
     };
     match &yaml.kind {
         Kind::Scalar { .. } => match text(yaml, report) {
-            Some(cron) => Schedule {
-                cron: cron.value,
-                ..base
-            },
+            Some(cron) => {
+                schedule::check_cron(&cron, report);
+                Schedule {
+                    cron: cron.value,
+                    ..base
+                }
+            }
             None => base,
         },
         Kind::Map(_) | Kind::List(_) => match Fields::open(yaml, &PARTIAL_SCHEDULE, report) {

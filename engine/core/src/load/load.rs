@@ -113,6 +113,7 @@ pub(super) fn lower(
     overrides.finish(report);
     let locks = plan
         .locks
+        .names
         .iter()
         .map(|lock| {
             let errors = report.errors();
@@ -149,6 +150,7 @@ fn header(request: &LoadRequest<'_>, plan: &Plan, locks: Vec<LockName>, report: 
             .map(|(name, text)| (name.clone(), Digest::of(text.as_bytes())))
             .collect(),
         locks,
+        lock_policy: plan.locks.policy,
         on_failure: plan.on_failure.unwrap_or_default(),
         max_parallel: plan.max_parallel,
         env: plan.env.iter().map(|name| name.value.clone()).collect(),

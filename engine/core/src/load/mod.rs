@@ -16,6 +16,7 @@ mod keys;
 mod library;
 #[allow(clippy::module_inception)]
 mod load;
+mod lock;
 mod lower;
 mod lower_action;
 mod lower_foreach;

@@ -3,6 +3,7 @@
 use super::calendar;
 use super::call::{self, Call};
 use super::keys::{BODIES, DEFAULTS, ON_FAILURE, Object, PLAN, SECRET, STRATEGY};
+use super::lock::{self, Locks};
 use super::monitors;
 use super::notify::{self, Notify};
 use super::param::{self, Param};
@@ -33,7 +34,7 @@ pub(super) struct Plan {
     pub(super) inventory: Option<Yaml>,
     pub(super) secrets: Vec<Entry>,
     pub(super) env: Vec<Spanned<String>>,
-    pub(super) locks: Vec<Spanned<String>>,
+    pub(super) locks: Locks,
     pub(super) defaults: Defaults,
     pub(super) on_failure: Option<OnFailure>,
     pub(super) max_parallel: u32,
@@ -166,7 +167,9 @@ pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Option<Plan> {
         inventory: fields.get("inventory").cloned(),
         secrets: secrets(&fields, report),
         env: texts_of("env", report),
-        locks: texts_of("lock", report),
+        locks: fields
+            .get("lock")
+            .map_or_else(Locks::default, |yaml| lock::read(yaml, report)),
         defaults: fields
             .get("defaults")
             .map_or_else(Defaults::default, |yaml| Defaults::read(yaml, report)),

@@ -3,13 +3,17 @@
 use super::keys::{MISFIRES, OVERLAPS, SCHEDULE};
 use super::read::{Fields, mapping, text};
 use super::report::Report;
-use super::yaml::{Kind, Yaml, to_map};
-use caxplan_model::{Misfire, Overlap, Schedule};
+use super::suggest::did_you_mean;
+use super::yaml::{Kind, Spanned, Yaml, to_map};
+use crate::calendar::{Cron, CronError, bundled_zone, zone_names};
+use caxplan_model::{Misfire, Overlap, Schedule, Span};
 
 /// Reads a schedule: a cron expression, or a mapping with one.
 pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Option<Schedule> {
     if let Kind::Scalar { .. } = yaml.kind {
-        return Some(Schedule::new(&text(yaml, report)?.value));
+        let cron = text(yaml, report)?;
+        check_cron(&cron, report);
+        return Some(Schedule::new(&cron.value));
     }
     let fields = Fields::open(yaml, &SCHEDULE, report)?;
     let cron = fields.text("cron", report)?.value;
@@ -21,12 +25,17 @@ pub(super) fn over(base: Schedule, fields: &Fields<'_>, report: &mut Report) -> 
     let params = fields
         .get("params")
         .and_then(|yaml| mapping(yaml, "parameters by name", report));
+    let zone = fields.text("timezone", report);
+    if let Some(zone) = &zone {
+        check_zone(zone, report);
+    }
+    let cron = fields.text("cron", report);
+    if let Some(cron) = &cron {
+        check_cron(cron, report);
+    }
     Schedule {
-        cron: fields.text("cron", report).map_or(base.cron, |cron| cron.value),
-        timezone: fields
-            .text("timezone", report)
-            .map(|zone| zone.value)
-            .or(base.timezone),
+        cron: cron.map_or(base.cron, |cron| cron.value),
+        timezone: zone.map(|zone| zone.value).or(base.timezone),
         jitter: fields.duration("jitter", report).unwrap_or(base.jitter),
         misfire: fields
             .word("misfire", MISFIRES, &[Misfire::Skip, Misfire::Once], report)
@@ -41,4 +50,47 @@ pub(super) fn over(base: Schedule, fields: &Fields<'_>, report: &mut Report) -> 
             .unwrap_or(base.overlap),
         params: params.map_or(base.params, to_map),
     }
+}
+
+/// Reports a cron expression that is wrong, at the part of it that is.
+pub(super) fn check_cron(cron: &Spanned<String>, report: &mut Report) {
+    let Err(CronError { place, message, help }) = Cron::parse(&cron.value) else {
+        return;
+    };
+    // A text with escapes, or over several lines, does not stand in the source as it is.
+    let within = report.slice(cron.span).find(&cron.value).and_then(|before| {
+        let at = |byte: usize| u32::try_from(before + byte).ok();
+        Some(Span {
+            start: cron.span.start + at(place.start)?,
+            end: cron.span.start + at(place.end)?,
+            ..cron.span
+        })
+    });
+    report
+        .error("wrong-cron", within.unwrap_or(cron.span), message)
+        .help = Some(help);
+}
+
+/// Reports a time zone that there is not.
+pub(super) fn check_zone(zone: &Spanned<String>, report: &mut Report) {
+    if bundled_zone(Some(&zone.value)).is_some() {
+        return;
+    }
+    let names = zone_names();
+    let help = did_you_mean(&zone.value, names.iter().map(String::as_str)).or_else(|| {
+        // `Berlin` for `Europe/Berlin`.
+        let city = |name: &&String| {
+            name.rsplit('/')
+                .next()
+                .is_some_and(|city| city.eq_ignore_ascii_case(&zone.value))
+        };
+        names
+            .iter()
+            .find(city)
+            .map(|name| format!("did you mean `{name}`?"))
+    });
+    let message = format!("`{}` is no time zone", zone.value);
+    report.error("unknown-zone", zone.span, message).help = Some(help.unwrap_or_else(|| {
+        "name one as `Europe/Berlin`, which knows its summer time; `UTC` has none".to_owned()
+    }));
 }

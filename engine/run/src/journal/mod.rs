@@ -2,12 +2,14 @@
 
 mod column;
 mod error;
+mod ledger;
 mod log;
 mod request;
 mod runs;
 mod schema;
 
 pub use error::JournalError;
+pub use ledger::{Fate, Firing, Grant, Ledger, ScheduleKey};
 pub use log::{LogChunk, LogCursor, stream_name};
 pub use request::{Request, StoredRequest};
 pub use runs::{RunFilter, RunName, RunSummary, StoredRun, Tail};

@@ -72,9 +72,9 @@ pub struct RunFilter {
     pub limit: u32,
 }
 
-const SUMMARY: &str = "id, name, plan, created, pid, status, ended";
+pub(super) const SUMMARY: &str = "id, name, plan, created, pid, status, ended";
 
-fn summary(row: &Row<'_>) -> rusqlite::Result<RunSummary> {
+pub(super) fn summary(row: &Row<'_>) -> rusqlite::Result<RunSummary> {
     let status: String = row.get(5)?;
     Ok(RunSummary {
         id: RunId::new(row.get::<_, String>(0)?),

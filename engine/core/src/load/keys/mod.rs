@@ -13,7 +13,9 @@ pub(in crate::load) use documents::{
 };
 pub(in crate::load) use inventory::{GROUP, INVENTORY, INVENTORY_FILE, TARGET};
 pub(in crate::load) use library::LIBRARY;
-pub(in crate::load) use plan::{DEFAULTS, NOTIFICATION, PARAM, PHASE, PLAN, SCHEDULE, SECRET, STRATEGY};
+pub(in crate::load) use plan::{
+    DEFAULTS, LOCK, NOTIFICATION, PARAM, PHASE, PLAN, SCHEDULE, SECRET, STRATEGY,
+};
 pub(in crate::load) use step::{LOOP, RETRY, STEP, WATCH};
 
 /// A kind of mapping.
@@ -80,6 +82,7 @@ const fn key(name: &'static str, shape: Shape, doc: &'static str) -> Key {
 pub(in crate::load) const ON_FAILURE: &[&str] = &["stop", "rollback", "continue", "pause"];
 pub(in crate::load) const ORDERS: &[&str] = &["sequential", "dag"];
 pub(in crate::load) const MISFIRES: &[&str] = &["skip", "once"];
+pub(in crate::load) const IF_HELD: &[&str] = &["refuse", "queue", "skip"];
 pub(in crate::load) const OVERLAPS: &[&str] = &["forbid", "queue", "allow"];
 /// The words of [`caxplan_model::RunEnd::ALL`], in its order, and one for all of them.
 pub(in crate::load) const NOTIFY_ON: &[&str] = &[

@@ -2,7 +2,9 @@
 
 use super::inventory::INVENTORY;
 use super::step::RETRY;
-use super::{MISFIRES, NOTIFY_ON, ON_FAILURE, ORDERS, OVERLAPS, Object, PARAM_TYPES, STEPS, Shape, key};
+use super::{
+    IF_HELD, MISFIRES, NOTIFY_ON, ON_FAILURE, ORDERS, OVERLAPS, Object, PARAM_TYPES, STEPS, Shape, key,
+};
 
 pub(in crate::load) static PARAM: Object = Object {
     name: "a parameter",
@@ -164,7 +166,11 @@ pub(in crate::load) static PLAN: Object = Object {
             Shape::List(&Shape::Text),
             "Environment variables that templates may read.",
         ),
-        key("lock", Shape::OneOrMany(&Shape::Text), "Locks that a run holds."),
+        key(
+            "lock",
+            Shape::Either(&[Shape::OneOrMany(&Shape::Text), Shape::Object(&LOCK)]),
+            "Locks that a run holds: their names, or a mapping that also says what happens if one is held.",
+        ),
         key(
             "defaults",
             Shape::Object(&DEFAULTS),
@@ -249,6 +255,25 @@ pub(in crate::load) static NOTIFICATION: Object = Object {
             "The action that tells it, such as `notify.webhook`.",
         ),
         key("with", Shape::AnyMap, "The arguments of `action`."),
+    ],
+};
+
+pub(in crate::load) static LOCK: Object = Object {
+    name: "a lock",
+    schema: "lock",
+    required: &["name"],
+    keys: &[
+        key("name", Shape::OneOrMany(&Shape::Text), "Its name, or several."),
+        key(
+            "if_held",
+            Shape::Word(IF_HELD),
+            "What happens to a run that finds one held: it is refused (exit code 6), waits its turn, or is left out (exit code 0).",
+        ),
+        key(
+            "wait_max",
+            Shape::Duration,
+            "How long a queued run waits at most, before it is refused.",
+        ),
     ],
 };
 
