@@ -6,6 +6,7 @@ use caxplan_core::load::{Diagnostics, LoadRequest, Loaded, ReadError, load};
 use caxplan_model::{ActionSpec, Map, Value};
 use caxplan_run::Registry;
 use clap::Args;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -127,8 +128,11 @@ impl ParamArguments {
         let mut values = Map::new();
         for path in &self.files {
             let shown = path.display();
-            let text = std::fs::read_to_string(path).map_err(|error| {
-                Failure::invalid(format!("cannot read the parameters in {shown}: {error}"))
+            let text = read(&text(path)).map_err(|error| {
+                Failure::invalid(format!(
+                    "cannot read the parameters in {shown}: {}",
+                    error.message
+                ))
             })?;
             let read: Value = serde_saphyr::from_str(&text)
                 .map_err(|error| Failure::invalid(format!("{shown} is no valid YAML: {error}")))?;
@@ -152,19 +156,24 @@ impl ParamArguments {
 }
 
 /// The largest file that is read as a part of a plan; the loader has the finer limits.
-const FILE_BYTES_MAX: u64 = 64 << 20;
+const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// Reads a file that is a part of a plan.
 pub(crate) fn read(path: &str) -> Result<String, ReadError> {
     let fail = |message: String| ReadError { message };
-    let about = std::fs::metadata(path).map_err(|error| fail(error.to_string()))?;
+    let file = std::fs::File::open(path).map_err(|error| fail(error.to_string()))?;
+    let about = file.metadata().map_err(|error| fail(error.to_string()))?;
     if about.is_dir() {
         return Err(fail("it is a directory".to_owned()));
     }
-    if about.len() > FILE_BYTES_MAX {
+    // A pipe or a device has no length of its own.
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| fail(error.to_string()))?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(fail(format!("it is larger than {} MiB", FILE_BYTES_MAX >> 20)));
     }
-    let bytes = std::fs::read(path).map_err(|error| fail(error.to_string()))?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         fail(format!("it is not UTF-8 text: the byte at offset {at} is wrong"))

@@ -2,14 +2,28 @@
 //!
 //! A text that is one whole `{{ expression }}` keeps the expression's type; any other text with templates becomes a text.
 //! What a template yields is never parsed again: a parameter whose value is `{{ x }}` stays that text.
+//!
+//! A template may loop and build texts, so each has a budget: whatever it holds, it ends soon, in little memory.
+
+mod scan;
+
+pub(crate) use scan::{FILTERS, unknown_function};
 
 use crate::condition;
 use caxplan_model::{Map, Target, Value};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
+use std::borrow::Cow;
+use std::io;
 use std::ops::Range;
 use std::sync::LazyLock;
+
+/// The work that one template may do, in minijinja's unit: an instruction, or 64 bytes of data that it makes. Enough to
+/// walk over ten thousand targets some ten times; it is used up in about a tenth of a second and 64 MB.
+const FUEL: u64 = 1_000_000;
+/// The longest text, and the largest value as JSON, that one template may yield, in bytes: as much as the largest file.
+const YIELD_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What templates and conditions can see.
 ///
@@ -77,6 +91,7 @@ pub(crate) fn references(text: &str) -> Result<Vec<String>, SyntaxError> {
     if !is_template(text) {
         return Ok(Vec::new());
     }
+    scan::check_length(text).map_err(|message| SyntaxError { message, range: None })?;
     let environment = &*ENVIRONMENT;
     let names = environment
         .template_from_str(text)
@@ -105,6 +120,7 @@ fn whole_expression(text: &str) -> Option<&str> {
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_fuel(Some(FUEL));
     environment.set_debug(true);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_syntax(
@@ -137,10 +153,14 @@ fn data(value: &impl serde::Serialize) -> minijinja::Value {
     minijinja::Value::from(Serde(value))
 }
 
+/// What it costs a template to look at one target and to copy it.
+const TARGET_FUEL: u64 = 10;
+
 fn targets_function(targets: Vec<Target>) -> minijinja::Value {
-    minijinja::Value::from_function(move |selector: Option<&str>| {
+    minijinja::Value::from_function(move |state: &minijinja::State<'_, '_>, selector: Option<&str>| {
         let selector = Selector::parse(selector.unwrap_or_default())
             .map_err(|message| minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, message))?;
+        state.consume_fuel(TARGET_FUEL * targets.len() as u64)?;
         let selected: Vec<&Target> = targets.iter().filter(|target| selector.matches(target)).collect();
         Ok(data(&selected))
     })
@@ -230,12 +250,16 @@ fn resolve_value(
 }
 
 fn render(text: &str, context: &minijinja::Value, scope: &Scope) -> Result<Value, String> {
+    scan::check_length(text)?;
     let failed = |error: &minijinja::Error| describe(text, error, scope);
     let Some(expression) = whole_expression(text) else {
-        return ENVIRONMENT
+        let rendered = ENVIRONMENT
             .render_str(text, context.clone())
-            .map(Value::String)
-            .map_err(|error| failed(&error));
+            .map_err(|error| failed(&error))?;
+        return match rendered.len() {
+            0..=YIELD_BYTES_MAX => Ok(Value::String(rendered)),
+            _ => Err(too_large(text)),
+        };
     };
     // It compiled a moment ago.
     let compiled = ENVIRONMENT
@@ -245,7 +269,45 @@ fn render(text: &str, context: &minijinja::Value, scope: &Scope) -> Result<Value
     if value.is_undefined() {
         return Err(undefined(text, scope).unwrap_or_else(|| format!("`{text}` is not defined")));
     }
-    serde_json::to_value(&value).map_err(|error| format!("`{text}` yields what is no data: {error}"))
+    // A value may hold one large part many times: it is small, and what is written of it is not.
+    serde_json::to_writer(Room(YIELD_BYTES_MAX), &value).map_err(|error| match error.is_io() {
+        true => too_large(text),
+        false => no_data(text, &error),
+    })?;
+    serde_json::to_value(&value).map_err(|error| no_data(text, &error))
+}
+
+/// Takes as many bytes as there is room for, and keeps none.
+struct Room(usize);
+
+impl io::Write for Room {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left = self.0.checked_sub(bytes.len());
+        self.0 = left.ok_or(io::ErrorKind::StorageFull)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn too_large(text: &str) -> String {
+    let mib = YIELD_BYTES_MAX / 1024 / 1024;
+    format!("`{}` yields more than {mib} MiB", shown(text))
+}
+
+fn no_data(text: &str, error: &serde_json::Error) -> String {
+    format!("`{}` yields what is no data: {error}", shown(text))
+}
+
+/// A template in a message: its beginning, if it is long.
+fn shown(text: &str) -> Cow<'_, str> {
+    const CHARS_MAX: usize = 200;
+    match text.char_indices().nth(CHARS_MAX) {
+        None => Cow::Borrowed(text),
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+    }
 }
 
 fn describe(text: &str, error: &minijinja::Error, scope: &Scope) -> String {
@@ -254,7 +316,11 @@ fn describe(text: &str, error: &minijinja::Error, scope: &Scope) -> String {
     {
         return message;
     }
+    let text = shown(text);
     match error.detail() {
+        _ if error.kind() == minijinja::ErrorKind::OutOfFuel => format!(
+            "`{text}`: this template does too much: it may take {FUEL} steps, and make about 64 bytes in each"
+        ),
         Some(detail) => format!("`{text}`: {detail}"),
         None => format!("`{text}`: {}", error.kind()),
     }
@@ -263,6 +329,7 @@ fn describe(text: &str, error: &minijinja::Error, scope: &Scope) -> String {
 /// Says which of the variables of `text` is not there, and what is there in its place.
 fn undefined(text: &str, scope: &Scope) -> Option<String> {
     let names = references(text).ok()?;
+    let text = shown(text);
     names.iter().find_map(|name| {
         let mut at = &scope.root;
         let mut seen = String::new();
@@ -368,6 +435,124 @@ mod tests {
             Ok(false)
         );
         assert!(evaluate_when("{{ params.size }}", &scope()).is_err());
+    }
+
+    #[test]
+    fn a_template_cannot_take_all_time_and_memory() {
+        let check = |text: &str, expected: &str| {
+            let message = match resolve(text, &scope()) {
+                Ok(value) => panic!("`{text}` yields {} bytes", value.to_string().len()),
+                Err(message) => message,
+            };
+            assert!(message.contains(expected), "{text}: {message}");
+            assert!(message.len() < 1_000, "{text}: {message}");
+        };
+        let too_much = "does too much";
+        check("{{ range(10000000) }}", "range has too many elements");
+        check("{{ range(10000000) | list }}", "range has too many elements");
+        check(
+            "{% for a in range(9999) %}{% for b in range(9999) %}{{ a * b }}{% endfor %}{% endfor %}",
+            too_much,
+        );
+        check("{% for a in range(99999) %}{{ targets() }}{% endfor %}", too_much);
+        check("{{ 'x' * 1000000000 }}", too_much);
+        check("{{ 'x' * 9999999999999999999999 }}", "");
+        check("{{ ['x'] * 1000000000 }}", "too large");
+        check("{{ ['x' * 10000] * 10000 }}", "yields more than 8 MiB");
+        check("{{ [range(99999)] * 999 }}", "yields more than 8 MiB");
+        check("{{ 'x' * 10000000 }}", "yields more than 8 MiB");
+        check("-{{ 'x' * 10000000 }}", "yields more than 8 MiB");
+        check("{{ '%1000000000d' | format(1) }}", "");
+        check("{{ '{:1000000000}'.format(1) }}", "");
+        check("{{ ('x' * 9999) | replace('x', 'y' * 9999) }}", too_much);
+        check("{{ range(9999) | join('x' * 99999) }}", too_much);
+        check("{{ ('x\n' * 99999) | indent(9999) }}", too_much);
+        check("{{ params.nodes | batch(1000000000, 'x') }}", "");
+        check("{{ params.nodes | slice(1000000000) | list }}", "");
+        check("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "recursion");
+        check(
+            "{% macro m(x) %}{{ x }}{{ m(x ~ x) }}{% endmacro %}{{ m('xx') }}",
+            "",
+        );
+        check(
+            "{% set ns = namespace(t='x') %}{% for i in range(99) %}{% set ns.t = ns.t ~ ns.t %}{% endfor %}{{ ns.t }}",
+            too_much,
+        );
+        check(
+            &format!("{{{{ {}1{} }}}}", "(".repeat(9_999), ")".repeat(9_999)),
+            "",
+        );
+        check(&format!("{{{{ {}1 }}}}", "not ".repeat(99_999)), "");
+        check(
+            &format!("{{{{ {}1{} }}}}", "[".repeat(99_999), "]".repeat(99_999)),
+            "",
+        );
+        check(&format!("{{{{ 1{} }}}}", " + x".repeat(99_999)), "");
+        check(&"{% if 1 %}".repeat(9_999), "");
+        check(&"{% for x in range(9) %}".repeat(30), "");
+    }
+
+    #[test]
+    fn a_value_is_never_a_template() {
+        let hostile = [
+            "{{ params.size }}",
+            "{% for x in range(9) %}{{ x }}{% endfor %}",
+            "{{ secrets.token }}",
+            "}}{{ params.size }}{{",
+            "{# gone #}",
+            "{% raw %}",
+            "{% include '/etc/passwd' %}",
+            "\" }}{{ 7 * 7 }}",
+        ];
+        for value in hostile {
+            let scope = Scope {
+                root: json!({
+                    "params": {"x": value, "list": [value], "map": {value: value}, "size": 3},
+                    "vars": {"x": value},
+                    "env": {"X": value},
+                    "secrets": {"x": value, "token": "hush"},
+                    "steps": {"read": {"output": {"stdout": value, "content": value}, "before": {"x": value}}},
+                    "target": {"name": value, "vars": {"x": value}, "labels": {"x": value}},
+                    "targets": [{"name": value, "vars": {"x": value}}],
+                    "item": value,
+                }),
+            };
+            for path in [
+                "params.x",
+                "params.list[0]",
+                "params.map | items | first | last",
+                "vars.x",
+                "env.X",
+                "secrets.x",
+                "steps.read.output.stdout",
+                "steps.read.output.content",
+                "steps.read.before.x",
+                "target.name",
+                "target.vars.x",
+                "target.labels.x",
+                "(targets() | first).name",
+                "(targets() | first).vars.x",
+                "item",
+            ] {
+                let whole = format!("{{{{ {path} }}}}");
+                assert_eq!(resolve(&whole, &scope), Ok(json!(value)), "{whole}");
+                let part = format!("a {{{{ {path} }}}} b");
+                assert_eq!(
+                    resolve(&part, &scope),
+                    Ok(json!(format!("a {value} b"))),
+                    "{part}"
+                );
+                let twice = format!("{{% set y = {path} %}}{{{{ y }}}}");
+                assert_eq!(resolve(&twice, &scope), Ok(json!(value)), "{twice}");
+                let map = json!({"argv": ["echo", whole]});
+                let map = resolve_map(map.as_object().expect("a map"), &scope);
+                assert_eq!(map.map(|map| map["argv"][1].clone()), Ok(json!(value)), "{path}");
+                let when = format!("{path} == item");
+                if !path.contains(['|', '(']) {
+                    assert_eq!(evaluate_when(&when, &scope), Ok(true), "{when}: {value}");
+                }
+            }
+        }
     }
 
     #[test]

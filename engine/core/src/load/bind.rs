@@ -1,6 +1,7 @@
 //! Binds calls to actions and checks their arguments.
 
 use super::call::Call;
+use super::foreign;
 use super::library::Library;
 use super::names::{Names, Use, View};
 use super::report::Report;
@@ -80,34 +81,37 @@ pub(super) fn unbound(
     };
     let adapter = name.split('.').next().unwrap_or_default();
     let known = actions.names().chain(library.names()).chain(form_names());
-    let help = did_you_mean(name, known).unwrap_or_else(|| {
-        if !name.contains('.') {
-            return match library.actions.is_empty() {
-                true => {
-                    "bind it in an action library, and name that in `use` or give it with `--use LIBRARY`"
-                        .to_owned()
-                }
-                false => format!(
-                    "none of the libraries in use binds it; they bind {}",
-                    list(library.names())
-                ),
-            };
-        }
-        let of_adapter: Vec<&str> = actions
-            .names()
-            .filter(|of| of.split('.').next() == Some(adapter))
-            .collect();
-        if of_adapter.is_empty() {
-            let mut adapters: Vec<&str> = actions.names().filter_map(|of| of.split('.').next()).collect();
-            adapters.dedup();
-            format!(
-                "there is no adapter `{adapter}`; there is {}",
-                adapters.join(", ")
-            )
-        } else {
-            format!("the actions of `{adapter}` are {}", list(of_adapter.into_iter()))
-        }
-    });
+    let of_other_tool = foreign::action(name).map(str::to_owned);
+    let help = of_other_tool
+        .or_else(|| did_you_mean(name, known))
+        .unwrap_or_else(|| {
+            if !name.contains('.') {
+                return match library.actions.is_empty() {
+                    true => {
+                        "bind it in an action library, and name that in `use` or give it with `--use LIBRARY`"
+                            .to_owned()
+                    }
+                    false => format!(
+                        "none of the libraries in use binds it; they bind {}",
+                        list(library.names())
+                    ),
+                };
+            }
+            let of_adapter: Vec<&str> = actions
+                .names()
+                .filter(|of| of.split('.').next() == Some(adapter))
+                .collect();
+            if of_adapter.is_empty() {
+                let mut adapters: Vec<&str> = actions.names().filter_map(|of| of.split('.').next()).collect();
+                adapters.dedup();
+                format!(
+                    "there is no adapter `{adapter}`; there is {}",
+                    adapters.join(", ")
+                )
+            } else {
+                format!("the actions of `{adapter}` are {}", list(of_adapter.into_iter()))
+            }
+        });
     report.error(code, call.action.span, message).help = Some(match why {
         Some(why) => format!("{why}: {help}"),
         None => help,

@@ -38,11 +38,13 @@ pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Option<Call> {
                     Some("the arguments belong below `with`".to_owned());
             }
         }
+        let with = match fields.get("with") {
+            Some(with) => arguments(with, "with", report)?,
+            None => Vec::new(),
+        };
         return Some(Call {
             action,
-            with: fields
-                .get("with")
-                .map_or_else(Vec::new, |with| arguments(with, report)),
+            with,
             done_when,
         });
     }
@@ -50,7 +52,7 @@ pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Option<Call> {
     match (actions.next(), actions.next()) {
         (Some(only), None) => Some(Call {
             action: only.key.clone(),
-            with: arguments(&only.value, report),
+            with: arguments(&only.value, &only.key.value, report)?,
             done_when,
         }),
         (Some(_), Some(second)) => {
@@ -62,9 +64,16 @@ pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Option<Call> {
     }
 }
 
-pub(super) fn arguments(yaml: &Yaml, report: &mut Report) -> Vec<Entry> {
+/// Arguments by name. `None` if they are something else, which has been reported then.
+pub(super) fn arguments(yaml: &Yaml, action: &str, report: &mut Report) -> Option<Vec<Entry>> {
     if yaml.is_null() {
-        return Vec::new();
+        return Some(Vec::new());
     }
-    mapping(yaml, "arguments by name", report).map_or_else(Vec::new, <[Entry]>::to_vec)
+    let arguments = mapping(yaml, "arguments by name", report);
+    if arguments.is_none() {
+        report.help(format!(
+            "write `{action}: {{NAME: value}}`; `caxplan adapters` lists the arguments"
+        ));
+    }
+    arguments.map(<[Entry]>::to_vec)
 }

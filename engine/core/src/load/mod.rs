@@ -11,6 +11,7 @@ mod calendar;
 mod call;
 mod dag;
 mod entries;
+mod foreign;
 mod inventory;
 mod keys;
 mod library;
@@ -40,6 +41,7 @@ mod schema;
 mod settle;
 mod step;
 mod suggest;
+mod syntax;
 mod yaml;
 
 pub use all::{All, Check, Monitor, Monitors, Rule, load_all, monitors};

@@ -1,10 +1,11 @@
 //! Checks what templates and conditions refer to, when the plan loads.
 
+use super::foreign;
 use super::report::Report;
 use super::suggest::did_you_mean;
 use super::yaml::{Kind, Spanned, Yaml};
 use crate::condition;
-use crate::template::{is_template, references};
+use crate::template::{FILTERS, is_template, references, unknown_function};
 use caxplan_model::Span;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -125,6 +126,13 @@ impl Names {
     pub(super) fn check_text(&mut self, text: &str, span: Span, use_: Use, view: &View, report: &mut Report) {
         match references(text) {
             Ok(paths) => {
+                if let Some((name, range)) = unknown_function(text) {
+                    let at = within(text, span, Some(range), report);
+                    let message = format!("templates have no filter or test `{name}`");
+                    report.error("unknown-filter", at, message).help =
+                        did_you_mean(name, FILTERS.iter().copied())
+                            .or_else(|| Some(format!("the filters are {}", FILTERS.join(", "))));
+                }
                 for path in paths {
                     let at = within(text, span, text.find(&path).map(|at| at..at + path.len()), report);
                     let segments: Vec<&str> = path.split('.').collect();
@@ -133,11 +141,10 @@ impl Names {
             }
             Err(error) => {
                 let at = within(text, span, error.range, report);
-                report.error(
-                    "template-syntax",
-                    at,
-                    format!("this is no template: {}", error.message),
-                );
+                let is_open = text.matches("{{").count() > text.matches("}}").count();
+                let message = format!("this is no template: {}", error.message);
+                report.error("template-syntax", at, message).help =
+                    is_open.then(|| "what begins with `{{` ends with `}}`".to_owned());
             }
         }
     }
@@ -170,12 +177,24 @@ impl Names {
                 self.check_reference(&segments, at, use_, view, report);
             }),
             Err(error) => {
+                let part = text.value.get(error.range.clone()).unwrap_or_default();
+                let help = match part {
+                    "“" | "”" | "„" | "‘" | "’" | "«" | "»" => {
+                        Some("write straight quotes: `'…'`")
+                    }
+                    "$" => Some("a name stands alone: `params.version`"),
+                    _ if text
+                        .value
+                        .get(error.range.start..)
+                        .is_some_and(|rest| rest.starts_with("is ")) =>
+                    {
+                        Some("tests need a template: write the whole condition as `{{ … }}`")
+                    }
+                    _ => None,
+                };
                 let at = within(&text.value, text.span, Some(error.range), report);
-                report.error(
-                    "condition-syntax",
-                    at,
-                    format!("this is no condition: {}", error.message),
-                );
+                let message = format!("this is no condition: {}", error.message);
+                report.error("condition-syntax", at, message).help = help.map(str::to_owned);
             }
         }
     }
@@ -305,13 +324,36 @@ impl Names {
                 if use_ == Use::Output {
                     known.extend(["output", "before"]);
                 }
-                let help = did_you_mean(root, known.iter().copied())
+                let help = self
+                    .declared(path)
+                    .or_else(|| foreign::name(root).map(str::to_owned))
+                    .or_else(|| did_you_mean(root, known.iter().copied()))
                     .unwrap_or_else(|| format!("known here: {}", known.join(", ")));
                 report
                     .error("unknown-name", at, format!("`{root}` is not known here"))
                     .help = Some(help);
             }
         }
+    }
+
+    /// Where a name is declared that was written without that.
+    fn declared(&self, path: &[&str]) -> Option<String> {
+        let name = *path.first()?;
+        let full = if self.params.contains_key(name) {
+            format!("params.{}", path.join("."))
+        } else if self.vars.contains(name) {
+            format!("vars.{}", path.join("."))
+        } else if self.env.contains(name) {
+            format!("env.{name}")
+        } else if self.secrets.contains(name) {
+            format!("secrets.{name}")
+        } else if self.steps.contains_key(name) || self.ended.has(name) {
+            let rest: String = path[1..].iter().map(|part| format!(".{part}")).collect();
+            format!("steps.{name}.output{rest}")
+        } else {
+            return None;
+        };
+        Some(format!("did you mean `{full}`?"))
     }
 
     fn needs_run(&self, root: &str, at: Span, use_: Use, report: &mut Report) {

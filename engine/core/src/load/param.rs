@@ -3,6 +3,7 @@
 use super::keys::{PARAM, PARAM_TYPES};
 use super::read::{Fields, mapping};
 use super::report::Report;
+use super::request::Label;
 use super::suggest::did_you_mean;
 use super::yaml::{Entry, Kind, ScalarValue, Spanned, Yaml};
 use crate::condition::parse_size;
@@ -134,7 +135,17 @@ fn read_one(entry: &Entry, report: &mut Report) -> Option<Param> {
         default,
     };
     fields.text("description", report);
-    if let Some(default) = &param.default {
+    if let (Some(min), Some(max)) = (&param.min, &param.max)
+        && min.value > max.value
+    {
+        let message = "`min` is more than `max`: no value fits";
+        report.error("wrong-value", max.span, message).others.push(Label {
+            span: min.span,
+            text: String::new(),
+        });
+    } else if let Some(default) = &param.default
+        && (param.kind != ParamType::Enum || !param.values.is_empty())
+    {
         check_default(&param, default, report);
     }
     Some(param)

@@ -2,6 +2,7 @@
 
 use super::calendar;
 use super::call::{self, Call};
+use super::foreign;
 use super::keys::{BODIES, DEFAULTS, ON_FAILURE, Object, PLAN, SECRET, STRATEGY};
 use super::lock::{self, Locks};
 use super::monitors;
@@ -82,7 +83,12 @@ impl Defaults {
 
 /// Reads a plan. `None` if the document is none, which has been reported then.
 pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Option<Plan> {
-    let entries = mapping(yaml, "a plan", report)?;
+    let Some(entries) = mapping(yaml, "a plan", report) else {
+        if let Kind::List(_) = yaml.kind {
+            report.help(foreign::PLAYBOOK.to_owned());
+        }
+        return None;
+    };
     let has = |key: &str| entries.iter().find(|entry| entry.key.value == key);
     let bodies: Vec<(&Entry, &Object)> = BODIES
         .iter()

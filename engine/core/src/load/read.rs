@@ -1,8 +1,9 @@
 //! Reading typed values from YAML, with what was expected in each error.
 
+use super::foreign;
 use super::keys::Object;
 use super::report::Report;
-use super::suggest::did_you_mean;
+use super::suggest::{self, did_you_mean};
 use super::yaml::{Entry, Kind, Spanned, Yaml};
 use crate::template::is_template;
 use caxplan_model::{Duration, Span, Value};
@@ -18,12 +19,18 @@ pub(super) struct Fields<'y> {
 impl<'y> Fields<'y> {
     /// Reads a mapping and reports keys that `object` does not have, or has not.
     pub(super) fn open(yaml: &'y Yaml, object: &Object, report: &mut Report) -> Option<Self> {
-        let entries = mapping(yaml, object.name, report)?;
+        let Some(entries) = mapping(yaml, object.name, report) else {
+            let names: Vec<&str> = object.names().collect();
+            let keys = format!("the keys of {} are {}", object.name, names.join(", "));
+            report.example(yaml.head(), keys);
+            return None;
+        };
         for Entry { key, .. } in entries {
             if !object.has(&key.value) {
                 unknown_key(key, object, report);
             }
         }
+        note_examples(entries, object, report);
         for name in object.required {
             if entries.iter().all(|entry| entry.key.value != *name) {
                 let message = format!("{} needs the key `{name}`", object.name);
@@ -61,7 +68,19 @@ impl<'y> Fields<'y> {
         let yaml = self.get(key)?;
         match yaml.to_value() {
             Value::Bool(value) => Some(value),
-            _ => wrong(yaml, "true or false", report),
+            value => {
+                wrong::<()>(yaml, "true or false", report);
+                let word = value.as_str().unwrap_or_default().to_lowercase();
+                let meant = match word.as_str() {
+                    "yes" | "y" | "on" | "true" => "true",
+                    "no" | "n" | "off" | "false" => "false",
+                    _ => return None,
+                };
+                report.help(format!(
+                    "write `{meant}`, without quotes: other words are texts in YAML 1.2"
+                ));
+                None
+            }
         }
     }
 
@@ -93,22 +112,44 @@ impl<'y> Fields<'y> {
     }
 }
 
+/// Gives the report an example for every value that is of the wrong kind, for the error that its reader makes.
+pub(super) fn note_examples(entries: &[Entry], object: &Object, report: &mut Report) {
+    for Entry { key, value } in entries {
+        if let Some(known) = object.keys.iter().find(|of| of.name == key.value)
+            && !known.shape.admits(value)
+            && let Some(example) = object.example(known.name).or_else(|| known.shape.example())
+        {
+            report.example(value.head(), format!("for example: `{}: {example}`", known.name));
+        }
+    }
+}
+
 /// The index of a word among those that may stand here.
 pub(super) fn word(text: &Spanned<String>, words: &[&str], report: &mut Report) -> Option<usize> {
     let found = words.iter().position(|word| *word == text.value);
     if found.is_none() {
         let message = format!("`{}` is none of {}", text.value, words.join(", "));
-        report.error("wrong-word", text.span, message).help =
-            did_you_mean(&text.value, words.iter().copied());
+        report.error("wrong-word", text.span, message).help = foreign::word(&text.value, words)
+            .map(|meant| format!("`{meant}` says the same here"))
+            .or_else(|| did_you_mean(&text.value, words.iter().copied()));
     }
     found
 }
 
 pub(super) fn unknown_key(key: &Spanned<String>, object: &Object, report: &mut Report) {
-    let message = format!("{} has no key `{}`", object.name, key.value);
     let names: Vec<&str> = object.names().collect();
-    let help = did_you_mean(&key.value, names.iter().copied())
-        .unwrap_or_else(|| format!("the keys of {} are {}", object.name, names.join(", ")));
+    let otherwise = format!("the keys of {} are {}", object.name, names.join(", "));
+    unknown_key_or(key, object, otherwise, report);
+}
+
+/// As [`unknown_key`], with what to say if nothing is like the key.
+pub(super) fn unknown_key_or(key: &Spanned<String>, object: &Object, otherwise: String, report: &mut Report) {
+    let message = format!("{} has no key `{}`", object.name, key.value);
+    let help = foreign::key(&key.value, object)
+        .map(str::to_owned)
+        .or_else(|| suggest::look_alike(&key.value))
+        .or_else(|| did_you_mean(&key.value, object.names()))
+        .unwrap_or(otherwise);
     report.error("unknown-key", key.span, message).help = Some(help);
 }
 
@@ -146,6 +187,10 @@ pub(super) fn text(yaml: &Yaml, report: &mut Report) -> Option<Spanned<String>> 
 
 /// One text, or a list of texts.
 pub(super) fn texts(yaml: &Yaml, report: &mut Report) -> Vec<Spanned<String>> {
+    if let Kind::Map(_) = yaml.kind {
+        wrong::<()>(yaml, "a text, or a list of texts", report);
+        return Vec::new();
+    }
     one_or_many(yaml)
         .iter()
         .filter_map(|item| text(item, report))
@@ -161,9 +206,24 @@ pub(super) fn one_or_many(yaml: &Yaml) -> &[Yaml] {
 }
 
 pub(super) fn count(yaml: &Yaml, report: &mut Report) -> Option<u32> {
-    match yaml.to_value().as_u64().map(u32::try_from) {
-        Some(Ok(number)) => Some(number),
-        Some(Err(_)) | None => wrong(yaml, "a whole number from 0", report),
+    match (yaml.to_value().as_u64().map(u32::try_from), &yaml.kind) {
+        (Some(Ok(number)), _) => Some(number),
+        (Some(Err(_)), _) => {
+            let message = format!("this number is too large: the greatest is {}", u32::MAX);
+            report.error("wrong-value", yaml.head(), message);
+            None
+        }
+        (None, Kind::Scalar { text, .. }) if is_template(text) => {
+            let message = "a template cannot stand here: the number must be known when the plan loads";
+            report.error("wrong-type", yaml.head(), message);
+            None
+        }
+        (None, Kind::Scalar { value, text }) if !value.is_null() => {
+            let message = format!("expected a whole number from 0, found `{text}`");
+            report.error("wrong-type", yaml.head(), message);
+            None
+        }
+        (None, _) => wrong(yaml, "a whole number from 0", report),
     }
 }
 
@@ -176,7 +236,9 @@ pub(super) fn duration_text(yaml: &Yaml, report: &mut Report) -> Option<Spanned<
     match text.value.parse::<Duration>() {
         Ok(_) => Some(text),
         Err(error) => {
-            report.error("wrong-type", text.span, format!("expected a duration: {error}"));
+            report
+                .error("wrong-type", text.span, format!("expected a duration: {error}"))
+                .help = suggest::duration(&text.value).map(|meant| format!("did you mean `{meant}`?"));
             None
         }
     }

@@ -16,6 +16,8 @@ pub(super) struct Report {
     errors: usize,
     /// Takes what is over the limit.
     overflow: Option<Diagnostic>,
+    /// What could stand where a value of the wrong kind stands.
+    examples: Vec<(Span, String)>,
 }
 
 /// Where the lines of a source start, so that looking up a place costs little in a large file.
@@ -75,6 +77,22 @@ impl Report {
         message: impl Into<String>,
     ) -> &mut Diagnostic {
         self.push(Severity::Warning, code, span, message.into())
+    }
+
+    /// Adds help to what was reported last.
+    pub(super) fn help(&mut self, help: String) {
+        if self.overflow.is_none()
+            && let Some(last) = self.items.last_mut()
+        {
+            last.help = Some(help);
+        }
+    }
+
+    /// Adds what could stand at `span`, for an error about the kind of the value there that has no help of its own.
+    pub(super) fn example(&mut self, span: Span, example: String) {
+        if self.examples.len() < DIAGNOSTICS_MAX {
+            self.examples.push((span, example));
+        }
     }
 
     fn push(
@@ -169,6 +187,12 @@ impl Report {
 
     /// Everything, in the order of the sources; what was found twice (in two elements of a loop) is said once.
     pub(super) fn finish(mut self) -> Diagnostics {
+        for item in &mut self.items {
+            let example = || self.examples.iter().find(|(span, _)| *span == item.primary.span);
+            if item.code == "wrong-type" && item.help.is_none() {
+                item.help = example().map(|(_, example)| example.clone());
+            }
+        }
         self.items.sort_by_key(|item| {
             (
                 item.primary.span.file,

@@ -4,7 +4,10 @@ use super::call::{self, Call, arguments};
 use super::keys::{LOOP, ON_FAILURE, STEP, WATCH};
 use super::monitors::MonitorSpec;
 use super::parts::Made;
-use super::read::{Fields, count, duration_text, list, one_or_many, text, texts, unknown_key, wrong};
+use super::read::{
+    Fields, count, duration_text, list, note_examples, one_or_many, text, texts, unknown_key, unknown_key_or,
+    wrong,
+};
 use super::report::Report;
 use super::retry;
 use super::yaml::{Entry, Kind, Spanned, Yaml};
@@ -275,6 +278,11 @@ fn sibling(item: &Yaml) -> Option<&Entry> {
 /// Reads one step.
 pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Option<Step> {
     match &yaml.kind {
+        Kind::Scalar { text: written, .. } if yaml.is_null() || written.is_empty() => {
+            report.error("no-body", yaml.span, "this step does nothing").help =
+                Some("a step is the name of an action, or a mapping".to_owned());
+            None
+        }
         Kind::Scalar { .. } => {
             let name = text(yaml, report)?;
             Some(Step::bare(name, None))
@@ -285,6 +293,7 @@ pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Option<Step> {
 }
 
 fn read_mapping(yaml: &Yaml, entries: &[Entry], report: &mut Report) -> Step {
+    note_examples(entries, &STEP, report);
     let fields = Fields {
         entries,
         head: yaml.head(),
@@ -304,13 +313,13 @@ fn read_mapping(yaml: &Yaml, entries: &[Entry], report: &mut Report) -> Step {
         body: Body::Broken,
         made: None,
     };
-    let (form, form_span) = match (forms.as_slice(), others.as_slice()) {
-        ([form], _) => {
-            for other in &others {
-                unknown_key(&other.key, &STEP, report);
-            }
-            (form.key.value.as_str(), form.key.span)
-        }
+    // Beside what does not belong there, a name with a dot is still an action.
+    let call = match others.as_slice() {
+        [only] if is_call(only, entries) => Some(*only),
+        _ => others.iter().copied().find(|entry| entry.key.value.contains('.')),
+    };
+    let (form, form_span) = match (forms.as_slice(), call) {
+        ([form], _) => (form.key.value.as_str(), form.key.span),
         ([first, second, ..], _) => {
             let message = format!(
                 "a step does one thing, and this one has both `{}` and `{}`",
@@ -320,33 +329,39 @@ fn read_mapping(yaml: &Yaml, entries: &[Entry], report: &mut Report) -> Step {
                 Some("make two steps of it: each begins with `-`".to_owned());
             return step;
         }
-        ([], [call]) if is_call(call, entries) => {
+        ([], Some(call)) => {
             step.span = call.key.span;
-            step.body = Body::Call(Call {
-                action: call.key.clone(),
-                with: arguments(&call.value, report),
-                done_when: None,
-            });
             ("action", call.key.span)
         }
-        ([], []) => {
+        ([], None) if others.is_empty() => {
             report.error("no-body", step.span, "this step does nothing").help = Some(
                 "give it an `action`, or one of `parallel`, `block`, `foreach`, `approve`, `checklist`, `wait`, `watch`"
                     .to_owned(),
             );
             return step;
         }
-        ([], _) => {
+        ([], None) => {
             for other in &others {
                 unknown_key(&other.key, &STEP, report);
             }
             return step;
         }
     };
+    let call = call.filter(|_| forms.is_empty());
     let allowed = FORMS
         .iter()
         .find(|(of, _)| *of == form)
         .map_or(&[][..], |(_, keys)| keys);
+    for other in others
+        .iter()
+        .filter(|other| Some(other.key.span) != call.map(|call| call.key.span))
+    {
+        unknown_option(&other.key, form, call, allowed, report);
+    }
+    if others.len() > 1 && call.is_some_and(|call| call.value.is_null()) {
+        // What it lacks is what stands beside it.
+        return step;
+    }
     for entry in entries {
         let key = entry.key.value.as_str();
         if key != form && STEP.has(key) && !allowed.contains(&key) && !COMMON.contains(&key) {
@@ -359,7 +374,15 @@ fn read_mapping(yaml: &Yaml, entries: &[Entry], report: &mut Report) -> Step {
         }
     }
     step.options = Options::read(&fields, report);
-    if let Body::Broken = step.body {
+    if let Some(call) = call {
+        if let Some(with) = arguments(&call.value, &call.key.value, report) {
+            step.body = Body::Call(Call {
+                action: call.key.clone(),
+                with,
+                done_when: None,
+            });
+        }
+    } else {
         step.body = body(form, &fields, form_span, report).unwrap_or(Body::Broken);
         if let Body::Call(call) = &step.body {
             step.span = call.action.span;
@@ -370,6 +393,30 @@ fn read_mapping(yaml: &Yaml, entries: &[Entry], report: &mut Report) -> Step {
         step.options.when = None;
     }
     step
+}
+
+/// Reports a key beside a step's form that no step has.
+fn unknown_option(
+    key: &Spanned<String>,
+    form: &str,
+    call: Option<&Entry>,
+    allowed: &[&str],
+    report: &mut Report,
+) {
+    let names: Vec<&str> = COMMON.iter().chain(allowed).copied().collect();
+    let names = names.join(", ");
+    let otherwise = match call {
+        Some(call) if call.value.is_null() => format!(
+            "if `{}` is an argument of `{}`, indent it deeper than that",
+            key.value, call.key.value
+        ),
+        Some(_) => format!("beside an action with its arguments stand {names}"),
+        None if form == "action" => {
+            format!("an argument stands below `with`; beside an action stand {names}")
+        }
+        None => format!("beside `{form}` stand {names}"),
+    };
+    unknown_key_or(key, &STEP, otherwise, report);
 }
 
 /// Whether the only key that is no key of a step can be the name of an action: if it looks like one, or stands alone
@@ -386,17 +433,24 @@ pub(super) fn form_names<'a>() -> impl Iterator<Item = &'a str> {
 
 fn body(form: &str, fields: &Fields<'_>, span: Span, report: &mut Report) -> Option<Body> {
     let Some(yaml) = fields.get(form) else {
-        report.error("wrong-type", span, format!("`{form}` has no value"));
+        let error = report.error("wrong-type", span, format!("`{form}` has no value"));
+        error.help =
+            Some("a `#` behind a blank begins a comment: a text that holds one stands in quotes".to_owned());
         return None;
     };
     Some(match form {
-        "action" => Body::Call(Call {
-            action: text(yaml, report)?,
-            with: fields
-                .get("with")
-                .map_or_else(Vec::new, |with| arguments(with, report)),
-            done_when: None,
-        }),
+        "action" => {
+            let action = text(yaml, report)?;
+            let with = match fields.get("with") {
+                Some(with) => arguments(with, "with", report)?,
+                None => Vec::new(),
+            };
+            Body::Call(Call {
+                action,
+                with,
+                done_when: None,
+            })
+        }
         "parallel" => Body::Parallel {
             steps: steps(yaml, report),
             max: fields.count("max_parallel", report),

@@ -1,5 +1,8 @@
 //! Did you mean …?
 
+use super::syntax::is_odd_blank;
+use caxplan_model::Duration;
+
 /// The candidate that is nearest to `text`, if one is near enough to be a slip of the pen.
 fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (text.chars().count() / 3).clamp(1, 4);
@@ -18,6 +21,50 @@ fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Opt
 /// ``did you mean `…`?``
 pub(super) fn did_you_mean<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     nearest(text, candidates).map(|found| format!("did you mean `{found}`?"))
+}
+
+/// What to say of a word that holds a character from another script, or a blank that is none: one cannot see it.
+pub(super) fn look_alike(word: &str) -> Option<String> {
+    let odd = word.chars().find(|c| !c.is_ascii())?;
+    let is_mixed = word.chars().any(|c| c.is_ascii_alphabetic());
+    let looks_latin = matches!(odd, '\u{370}'..='\u{52f}' | '\u{ff00}'..='\u{ff5e}');
+    if is_mixed && (looks_latin || is_odd_blank(odd)) {
+        let code = u32::from(odd);
+        return Some(format!(
+            "it holds the character U+{code:04X}, which looks like a plain letter or blank and is none: type the word anew"
+        ));
+    }
+    None
+}
+
+/// A duration that is written in words, or with a blank, as it is written here: `5m` for `5 minutes`.
+pub(super) fn duration(text: &str) -> Option<String> {
+    let lower = text.trim().to_lowercase();
+    let mut rest = lower.as_str();
+    let mut meant = String::new();
+    while !rest.is_empty() {
+        let (number, after) = take(rest, |c| c.is_ascii_digit() || c == '.')?;
+        let (unit, after) = take(after.trim_start(), char::is_alphabetic)?;
+        meant.push_str(number);
+        meant.push_str(match unit {
+            "ms" | "msec" | "msecs" | "millis" | "millisecond" | "milliseconds" => "ms",
+            "s" | "sec" | "secs" | "second" | "seconds" => "s",
+            "m" | "min" | "mins" | "minute" | "minutes" => "m",
+            "h" | "hr" | "hrs" | "hour" | "hours" => "h",
+            "d" | "day" | "days" => "d",
+            "w" | "week" | "weeks" => "w",
+            _ => return None,
+        });
+        rest = after.trim_start_matches([' ', ',']);
+        rest = rest.strip_prefix("and ").unwrap_or(rest).trim_start();
+    }
+    meant.parse::<Duration>().is_ok().then_some(meant)
+}
+
+/// A text that begins with characters that belong together: those, and what is behind them.
+fn take(text: &str, belongs: impl Fn(char) -> bool) -> Option<(&str, &str)> {
+    let end = text.find(|c| !belongs(c)).unwrap_or(text.len());
+    (end > 0).then(|| text.split_at(end))
 }
 
 /// The number of insertions, deletions, replacements and swaps of neighbours from `a` to `b`; `None` if more than
@@ -46,7 +93,23 @@ fn distance(a: &str, b: &str, limit: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::nearest;
+    use super::{duration, nearest};
+
+    #[test]
+    fn durations_in_words_are_understood() {
+        for (text, expected) in [
+            ("5 minutes", Some("5m")),
+            ("1 hour, 30 min", Some("1h30m")),
+            ("2 Days and 1 hour", Some("2d1h")),
+            ("10 s", Some("10s")),
+            ("10", None),
+            ("5 parsecs", None),
+            ("", None),
+            ("minutes", None),
+        ] {
+            assert_eq!(duration(text).as_deref(), expected, "{text}");
+        }
+    }
 
     #[test]
     fn slips_are_found_and_other_words_are_not() {

@@ -2,6 +2,7 @@
 
 use super::report::Report;
 use super::request::Label;
+use super::syntax::advise;
 use caxplan_model::{Map, Span, Value};
 use saphyr::{Scalar, ScalarStyle, Tag};
 use saphyr_parser::{Event, Parser, Span as Marked};
@@ -377,12 +378,16 @@ impl Builder<'_> {
             Kind::Map(entries) => match key.take() {
                 None => {
                     let Kind::Scalar { text, .. } = node.kind else {
+                        let is_template = matches!(node.kind, Kind::Map(_));
                         let error = self
                             .report
                             .error("yaml-key", node.span, "a key must be a plain text");
-                        error.help = Some(
-                            "a value that begins with `{{` must stand in quotes: \"{{ … }}\"".to_owned(),
-                        );
+                        error.help = Some(match is_template {
+                            true => {
+                                "a value that begins with `{{` must stand in quotes: \"{{ … }}\"".to_owned()
+                            }
+                            false => "a key is one word, or a text in quotes".to_owned(),
+                        });
                         return None;
                     };
                     *key = Some(Spanned {
@@ -420,23 +425,19 @@ impl Builder<'_> {
             start: to_u32(at),
             end: to_u32(at + length),
         };
-        let line_start = text[..at].rfind('\n').map_or(0, |at| at + 1);
-        let mut lines = text[line_start..].lines();
-        let line = lines.next().unwrap_or_default();
-        let is_tabbed = |line: &str| line.trim_start_matches(' ').starts_with('\t');
-        let help = if is_tabbed(line) || lines.next().is_some_and(is_tabbed) {
-            Some("YAML is indented with spaces, not with tabs")
-        } else if line.contains(": {{") || line.contains("- {{") {
-            Some("a value that begins with `{{` must stand in quotes: \"{{ … }}\"")
-        } else if line.matches(": ").count() > 1 {
-            Some("a text that holds `: ` must stand in quotes")
-        } else {
-            None
-        };
+        let advice = advise(text, at, info);
         let error = self
             .report
             .error("yaml-syntax", span, format!("this is no YAML: {info}"));
-        error.help = help.map(str::to_owned);
+        error.help = advice.help;
+        error.others.extend(advice.other.map(|(range, said)| Label {
+            span: Span {
+                file: self.file,
+                start: to_u32(range.start),
+                end: to_u32(range.end),
+            },
+            text: said.to_owned(),
+        }));
     }
 }
 

@@ -77,7 +77,7 @@ fn mistakes_are_explained() {
             Ok(_) => Err(format!("--- {name} loads, and must not\n")),
         }
     });
-    assert!(count >= 60, "only {count} fixtures");
+    assert!(count >= 150, "only {count} fixtures");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! for editors say.
 
 mod documents;
+mod example;
 mod inventory;
 mod library;
 mod plan;
@@ -17,6 +18,9 @@ pub(in crate::load) use plan::{
     DEFAULTS, LOCK, NOTIFICATION, PARAM, PHASE, PLAN, SCHEDULE, SECRET, STRATEGY,
 };
 pub(in crate::load) use step::{LOOP, RETRY, STEP, WATCH};
+
+use super::yaml::{Kind, Yaml};
+use caxplan_model::Value;
 
 /// A kind of mapping.
 #[derive(Debug)]
@@ -72,6 +76,32 @@ impl Object {
 
     pub(in crate::load) fn names(&self) -> impl Iterator<Item = &'static str> {
         self.keys.iter().map(|key| key.name)
+    }
+}
+
+impl Shape {
+    /// Whether a value is of the right kind, without a look at what stands in it. A key without a value counts as not
+    /// there.
+    pub(in crate::load) fn admits(&self, yaml: &Yaml) -> bool {
+        let is_list = matches!(yaml.kind, Kind::List(_));
+        let is_map = matches!(yaml.kind, Kind::Map(_));
+        yaml.is_null()
+            || match self {
+                Self::Any => true,
+                Self::Text | Self::Duration | Self::Count | Self::Word(_) => !is_list && !is_map,
+                Self::Boolean => matches!(
+                    yaml.kind,
+                    Kind::Scalar {
+                        value: Value::Bool(_),
+                        ..
+                    }
+                ),
+                Self::AnyMap | Self::MapOf(_) | Self::Object(_) => is_map,
+                Self::List(_) => is_list,
+                Self::OneOrMany(item) => is_list || item.admits(yaml),
+                Self::Either(shapes) => shapes.iter().any(|shape| shape.admits(yaml)),
+                Self::Step | Self::Call => !is_list,
+            }
     }
 }
 

@@ -1,0 +1,221 @@
+//! The words of a template's code, without a parser: for what must be known before, or apart from, parsing it.
+
+use super::{ENVIRONMENT, is_template};
+use std::ops::Range;
+
+/// The most words (names, numbers, texts, signs) of one `{{ … }}`, and the most `{% … %}` of one template. The parser
+/// and all behind it call themselves for each of a chain such as `a + b + c`: this is what the stack of a thread holds.
+const WORDS_MAX: usize = 2_000;
+const TAGS_MAX: usize = 1_000;
+
+/// Filters that a plan is likely to want, for suggestions.
+pub(crate) const FILTERS: &[&str] = &[
+    "abs",
+    "batch",
+    "bool",
+    "capitalize",
+    "default",
+    "first",
+    "float",
+    "format",
+    "groupby",
+    "indent",
+    "int",
+    "items",
+    "join",
+    "last",
+    "length",
+    "lines",
+    "list",
+    "lower",
+    "map",
+    "max",
+    "min",
+    "reject",
+    "rejectattr",
+    "replace",
+    "reverse",
+    "round",
+    "select",
+    "selectattr",
+    "slice",
+    "sort",
+    "split",
+    "string",
+    "sum",
+    "title",
+    "tojson",
+    "trim",
+    "unique",
+    "upper",
+];
+
+/// One word of code.
+struct Word<'a> {
+    text: &'a str,
+    at: usize,
+    /// Whether it opens a `{{ … }}` or `{% … %}`.
+    opens: bool,
+}
+
+/// The words within `{{ … }}` and `{% … %}`.
+struct Words<'a> {
+    text: &'a str,
+    at: usize,
+    is_code: bool,
+}
+
+impl<'a> Iterator for Words<'a> {
+    type Item = Word<'a>;
+
+    fn next(&mut self) -> Option<Word<'a>> {
+        loop {
+            let rest = self.text.get(self.at..)?;
+            let start = self.at;
+            if !self.is_code {
+                let open = rest.find("{{").into_iter().chain(rest.find("{%")).min()?;
+                self.at += open + 2;
+                self.is_code = true;
+                return Some(Word {
+                    text: &rest[open..open + 2],
+                    at: start + open,
+                    opens: true,
+                });
+            }
+            let first = rest.chars().next()?;
+            if first.is_whitespace() {
+                self.at += first.len_utf8();
+                continue;
+            }
+            let length = match first {
+                '"' | '\'' => quoted(rest, first),
+                _ if rest.starts_with("}}") || rest.starts_with("%}") => {
+                    self.is_code = false;
+                    2
+                }
+                _ if is_word(first) => rest.find(|c| !is_word(c)).unwrap_or(rest.len()),
+                _ => first.len_utf8(),
+            };
+            self.at += length;
+            return Some(Word {
+                text: &rest[..length],
+                at: start,
+                opens: false,
+            });
+        }
+    }
+}
+
+/// The length of the text in quotes that `rest` begins with.
+fn quoted(rest: &str, quote: char) -> usize {
+    let mut chars = rest.char_indices().skip(1);
+    while let Some((at, c)) = chars.next() {
+        if c == '\\' {
+            chars.next();
+        } else if c == quote {
+            return at + 1;
+        }
+    }
+    rest.len()
+}
+
+fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+fn words(text: &str) -> Words<'_> {
+    Words {
+        text,
+        at: 0,
+        is_code: false,
+    }
+}
+
+/// Refuses a template that is too long to be parsed.
+pub(super) fn check_length(text: &str) -> Result<(), String> {
+    // A word has a byte, and a tag has four.
+    if text.len() < WORDS_MAX {
+        return Ok(());
+    }
+    let (mut tags, mut count) = (0, 0);
+    for word in words(text) {
+        if word.opens {
+            tags += usize::from(word.text == "{%");
+            count = 0;
+        }
+        count += 1;
+        if count > WORDS_MAX || tags > TAGS_MAX {
+            return Err(format!(
+                "a template is too long: it may have {TAGS_MAX} tags, and {WORDS_MAX} words in each"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The first filter or test in a text that does not exist: its name, and where it stands. minijinja itself finds out
+/// only when it comes to it.
+pub(crate) fn unknown_function(text: &str) -> Option<(&str, Range<usize>)> {
+    if !is_template(text) {
+        return None;
+    }
+    let mut kind = "";
+    for word in words(text) {
+        kind = match (kind, word.text) {
+            (_, "|") => "filter",
+            (_, "is") | ("test", "not") => "test",
+            ("filter" | "test", name) if name.starts_with(is_word) && !exists(name, kind) => {
+                return Some((name, word.at..word.at + name.len()));
+            }
+            _ => "",
+        };
+    }
+    None
+}
+
+/// Whether there is a filter or a test of this name.
+fn exists(name: &str, kind: &str) -> bool {
+    let compiled = ENVIRONMENT.compile_expression(if kind == "filter" {
+        "name is filter"
+    } else {
+        "name is test"
+    });
+    let answer = compiled.and_then(|compiled| compiled.eval(minijinja::context! { name }));
+    answer.is_ok_and(|answer| answer.is_true())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FILTERS, check_length, exists, unknown_function};
+
+    #[test]
+    fn unknown_filters_and_tests_are_found() {
+        for (text, expected) in [
+            ("{{ params.a | upper }}", None),
+            ("{{ params.a|to_json }}", Some(("to_json", 12..19))),
+            ("{{ 'a | nope' ~ \"is \\\" nope\" }}", None),
+            ("{{ a is defined and b is not none }}", None),
+            ("{{ a is match('x') }}", Some(("match", 8..13))),
+            ("a | nope {{ a }} | nope", None),
+            ("{% if a is not foo %}{% endif %}", Some(("foo", 15..18))),
+            ("no template | nope", None),
+            ("{{ 'ü", None),
+            ("{{ '\\", None),
+        ] {
+            assert_eq!(unknown_function(text), expected, "{text}");
+        }
+        for name in FILTERS {
+            assert!(exists(name, "filter"), "{name}");
+        }
+    }
+
+    #[test]
+    fn length_is_that_of_the_code() {
+        let check = |text: &str, ok: bool| assert_eq!(check_length(text).is_ok(), ok, "{}", text.len());
+        check(&"a + b ".repeat(9_999), true);
+        check(&"{{ a + b }}".repeat(9_999), true);
+        check(&format!("{{{{ '{}' }}}}", "a + b ".repeat(9_999)), true);
+        check(&format!("{{{{ 1{} }}}}", " + a".repeat(9_999)), false);
+        check(&"{% if a %}".repeat(9_999), false);
+    }
+}
