@@ -218,7 +218,7 @@ pub(super) fn count(yaml: &Yaml, report: &mut Report) -> Option<u32> {
             report.error("wrong-type", yaml.head(), message);
             None
         }
-        (None, Kind::Scalar { value, text }) if !value.is_null() => {
+        (None, Kind::Scalar { text, .. }) if !yaml.is_null() => {
             let message = format!("expected a whole number from 0, found `{text}`");
             report.error("wrong-type", yaml.head(), message);
             None

@@ -19,8 +19,7 @@ pub(in crate::load) use plan::{
 };
 pub(in crate::load) use step::{LOOP, RETRY, STEP, WATCH};
 
-use super::yaml::{Kind, Yaml};
-use caxplan_model::Value;
+use super::yaml::{Kind, ScalarValue, Yaml};
 
 /// A kind of mapping.
 #[derive(Debug)]
@@ -92,7 +91,7 @@ impl Shape {
                 Self::Boolean => matches!(
                     yaml.kind,
                     Kind::Scalar {
-                        value: Value::Bool(_),
+                        value: ScalarValue::Boolean(_),
                         ..
                     }
                 ),
