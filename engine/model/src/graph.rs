@@ -145,7 +145,7 @@ pub struct Node {
     pub parent: Option<NodeIndex>,
     /// What it is.
     pub kind: NodeKind,
-    /// Siblings that must have ended well before it starts (children of [`NodeKind::Dag`] only).
+    /// Siblings that must have ended well before it starts (children of [`NodeKind::Dag`] only; phases too).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<NodeIndex>,
     /// A condition or a template that yields a boolean; the node is skipped if it is false.
@@ -154,6 +154,13 @@ pub struct Node {
     /// What happens to the run if it failed for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_failure: Option<OnFailure>,
+    /// How long it may go on from when it begins: a [`NodeKind::Sequence`] or [`NodeKind::Dag`] only. When that is over,
+    /// nothing of it starts any more, what runs is aborted, and it has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+    /// Of a group: what undoes all of it, in this order and in place of what its steps say of themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undo: Vec<ActionCall>,
     /// The point that is reached when it has ended well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<CheckpointName>,
@@ -180,6 +187,8 @@ impl Node {
             needs: Vec::new(),
             when: None,
             on_failure: None,
+            timeout: None,
+            undo: Vec::new(),
             checkpoint: None,
             bindings: Bindings::new(),
             phase: None,

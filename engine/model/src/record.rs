@@ -82,7 +82,7 @@ pub enum Record {
         /// The items in order.
         items: Vec<Value>,
     },
-    /// A timer was set: a wait, the pause between two batches, or the end of a watch.
+    /// A timer was set: a wait, the pause between two batches, the end of a watch, or of the time that a group has.
     TimerSet {
         /// When.
         at: Timestamp,
@@ -91,7 +91,8 @@ pub enum Record {
         /// When it is due.
         due: Timestamp,
     },
-    /// A timer went off.
+    /// A timer went off. That of a group with a time limit says that the group has failed as soon as nothing in it runs;
+    /// what waits in it has failed with this record.
     TimerFired {
         /// When.
         at: Timestamp,

@@ -30,6 +30,9 @@ impl Narrator {
         let paint = self.paint;
         let id = |node: &NodeIndex| state.graph().node(*node).id.as_str().to_owned();
         match record {
+            Record::TimerFired { node, .. } if state.is_over(*node) => {
+                Some(format!("{} the time of {} is over", paint.red("✗"), id(node)))
+            }
             Record::RunCreated { .. } | Record::Expanded { .. } | Record::TimerFired { .. } => None,
             Record::Resumed { .. } => None,
             Record::StepStarted {
@@ -59,6 +62,7 @@ impl Narrator {
             Record::TimerSet { at, node, due } => {
                 let what = match &state.graph().node(*node).kind {
                     NodeKind::Watch(_) => "watches for",
+                    NodeKind::Sequence { .. } | NodeKind::Dag { .. } => "has",
                     _ => "waits",
                 };
                 Some(paint.dim(&format!("◷ {} {what} {}", id(node), due.since(*at))))

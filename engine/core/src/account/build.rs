@@ -83,7 +83,15 @@ fn traces(state: &State, records: &[Record]) -> Vec<Trace> {
             }
             Record::Skipped { node, reason, .. } => (*node, false, true, Some(reason.clone())),
             Record::TimerSet { node, .. } => (*node, true, false, None),
-            Record::TimerFired { node, .. } => (*node, false, true, None),
+            Record::TimerFired { node, .. } => {
+                let limit = state.graph().node(*node).timeout;
+                (
+                    *node,
+                    false,
+                    true,
+                    limit.map(|limit| format!("its time was over ({limit})")),
+                )
+            }
             Record::Breached { node, detail, .. } => (*node, false, true, Some(detail.clone())),
             Record::Answered { node, answer, by, .. } => (*node, false, true, Some(answered(answer, by))),
             Record::Expanded { node, .. } => (*node, false, false, None),
@@ -186,7 +194,7 @@ fn step(state: &State, phase: NodeIndex, node: NodeIndex, trace: &Trace, last: T
         started: trace.started,
         duration: trace.started.zip(end).map(|(start, end)| end.since(start)),
         // A step that ended well needs no excuse for its earlier attempts; an approval says who gave it.
-        note: trace.note.clone().filter(|_| {
+        note: given_up(state, node).or(trace.note.clone()).filter(|_| {
             !good
                 || matches!(
                     state.graph().node(node).kind,
@@ -194,6 +202,17 @@ fn step(state: &State, phase: NodeIndex, node: NodeIndex, trace: &Trace, last: T
                 )
         }),
         id,
+    }
+}
+
+/// A step that waited when the time of a group around it was over.
+fn given_up(state: &State, node: NodeIndex) -> Option<String> {
+    match state.status(node) {
+        NodeStatus::Failed(failure) if failure.origin != node && state.graph().node(node).kind.is_leaf() => {
+            let group = &state.graph().node(failure.origin).id;
+            Some(format!("given up: the time of `{group}` was over"))
+        }
+        _ => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! An action with its arguments, as it is written.
 
-use super::read::{Fields, mapping, text, wrong};
+use super::read::{Fields, mapping, one_or_many, text, wrong};
 use super::report::Report;
 use super::yaml::{Entry, Kind, Spanned, Yaml};
 
@@ -62,6 +62,14 @@ pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Option<Call> {
         }
         (None, _) => wrong(yaml, "an action with its arguments", report),
     }
+}
+
+/// Reads one call, or a list of calls.
+pub(super) fn read_all(yaml: &Yaml, report: &mut Report) -> Vec<Call> {
+    one_or_many(yaml)
+        .iter()
+        .filter_map(|yaml| read(yaml, report))
+        .collect()
 }
 
 /// Arguments by name. `None` if they are something else, which has been reported then.

@@ -4,7 +4,7 @@ use super::arena::Arena;
 use super::bind::Actions;
 use super::inventory::{self, Inventory};
 use super::library::{self, Library};
-use super::lower::Lowering;
+use super::lower::{Lowering, Place};
 use super::names::{Names, Use, View};
 use super::overrides::Overrides;
 use super::param;
@@ -100,7 +100,7 @@ pub(super) fn lower(
         overrides: Overrides::new(&plan.overrides),
         settler,
     };
-    lowering.phases(&mut arena, &phases);
+    arena.at(NodeIndex::ROOT).kind = lowering.phases(&mut arena, NodeIndex::ROOT, &phases, &Place::default());
     drop(phases);
     let notify = lowering.notifications(&plan.notify);
     let Lowering {
@@ -317,7 +317,16 @@ fn with_provision(inventory: &Inventory, phases: Vec<Phase>) -> Vec<Phase> {
         steps: inventory.provision.clone(),
         options: PhaseOptions::default(),
     });
-    provision.into_iter().chain(phases).collect()
+    let mut phases: Vec<Phase> = provision.into_iter().chain(phases).collect();
+    if let Some((first, others)) = phases.split_first_mut()
+        && !inventory.provision.is_empty()
+    {
+        // Before the targets are ready nothing starts, whatever it needs.
+        for needs in others.iter_mut().filter_map(|phase| phase.options.needs.as_mut()) {
+            needs.push(first.name.clone());
+        }
+    }
+    phases
 }
 
 /// Every argument of every action, with its adapter.

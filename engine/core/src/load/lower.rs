@@ -58,10 +58,34 @@ pub(super) struct Lowering<'a, 'b> {
 }
 
 impl Lowering<'_, '_> {
-    /// Lowers phases below the root of `arena`.
-    pub(super) fn phases(&mut self, arena: &mut Arena, phases: &[Phase]) {
+    /// Lowers the phases of a plan below `parent`: one after the other, or by what they need if any says so.
+    pub(super) fn phases(
+        &mut self,
+        arena: &mut Arena,
+        parent: NodeIndex,
+        phases: &[Phase],
+        around: &Place,
+    ) -> NodeKind {
+        self.check_names(phases);
+        let phases: Vec<(Phase, LoopOptions)> = phases
+            .iter()
+            .map(|phase| self.overridden(phase, around))
+            .collect();
+        let kind = if phases.iter().any(|(phase, _)| phase.options.needs.is_some()) {
+            self.phases_by_need(arena, parent, &phases, around)
+        } else {
+            let lower =
+                |(phase, loops): &(Phase, LoopOptions)| self.phase(arena, parent, phase, loops, around);
+            NodeKind::Sequence {
+                children: phases.iter().map(lower).collect(),
+            }
+        };
+        self.names.settle_steps(self.report);
+        kind
+    }
+
+    fn check_names(&mut self, phases: &[Phase]) {
         let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
-        let mut children = Vec::with_capacity(phases.len());
         for phase in phases {
             match seen.get(phase.name.value.as_str()) {
                 Some(first) => {
@@ -73,26 +97,73 @@ impl Lowering<'_, '_> {
                     seen.insert(&phase.name.value, phase.name.span);
                 }
             }
-            children.push(self.phase(arena, phase));
         }
-        arena.at(NodeIndex::ROOT).kind = NodeKind::Sequence { children };
-        self.names.settle_steps(self.report);
     }
 
-    fn phase(&mut self, arena: &mut Arena, phase: &Phase) -> NodeIndex {
-        let path = slug(&phase.name.value);
+    /// A phase with what the plan's overrides say of it, and of its loops.
+    fn overridden(&mut self, phase: &Phase, around: &Place) -> (Phase, LoopOptions) {
+        let path = join(&around.path, &slug(&phase.name.value));
         let over = self.overrides.phase(&path, self.report);
-        let options = over.options.over(phase.options.clone());
-        let index = arena.add(NodeIndex::ROOT, &path);
+        let phase = Phase {
+            options: over.options.over(phase.options.clone()),
+            ..phase.clone()
+        };
+        (phase, over.loops)
+    }
+
+    /// Lowers phases of which some say what they need: each sees the steps of those that it needs, however indirectly.
+    fn phases_by_need(
+        &mut self,
+        arena: &mut Arena,
+        parent: NodeIndex,
+        phases: &[(Phase, LoopOptions)],
+        around: &Place,
+    ) -> NodeKind {
+        let order = dag::order_of_phases(phases.iter().map(|(phase, _)| phase), self.report);
+        let mark = self.names.ended.mark();
+        let mut ended: Vec<Vec<String>> = vec![Vec::new(); phases.len()];
+        let mut children = vec![parent; phases.len()];
+        for at in order.sorted {
+            for need in &order.closures[at] {
+                ended[*need]
+                    .iter()
+                    .for_each(|name| self.names.ended.push(name.clone()));
+            }
+            let own = self.names.ended.mark();
+            let (phase, loops) = &phases[at];
+            children[at] = self.phase(arena, parent, phase, loops, around);
+            ended[at] = self.names.ended.back_to(own);
+            self.names.ended.back_to(mark);
+        }
+        for name in ended.into_iter().flatten() {
+            self.names.ended.push(name);
+        }
+        for (at, needs) in order.needs.iter().enumerate() {
+            arena.at(children[at]).needs = needs.iter().map(|need| children[*need]).collect();
+        }
+        NodeKind::Dag { children, max: 0 }
+    }
+
+    fn phase(
+        &mut self,
+        arena: &mut Arena,
+        parent: NodeIndex,
+        phase: &Phase,
+        loops: &LoopOptions,
+        around: &Place,
+    ) -> NodeIndex {
+        let options = phase.options.clone();
+        let segment = slug(&phase.name.value);
+        let index = arena.add(parent, &join(&around.prefix, &segment));
         let max = options.max_parallel.unwrap_or(0);
         let order = options.order.unwrap_or(Order::Sequential);
         let place = Place {
             prefix: arena.id(index),
-            path,
+            path: join(&around.path, &segment),
             in_dag: order == Order::Dag,
             max_parallel: max,
-            loops: over.loops,
-            ..Place::default()
+            loops: loops.clone(),
+            ..around.clone()
         };
         if let Some(when) = &options.when {
             self.names
@@ -107,8 +178,16 @@ impl Lowering<'_, '_> {
                 max,
             },
         };
+        // It undoes what its steps did, and sees them.
+        let calls = options.rollback.unwrap_or_default();
+        let undo = calls
+            .iter()
+            .filter_map(|call| self.call(call, &place.view))
+            .collect();
         let source = self.report.location(phase.span);
         let node = arena.at(index);
+        node.timeout = options.timeout;
+        node.undo = undo;
         phase.name.value.clone_into(&mut node.name);
         node.kind = kind;
         node.when = options.when.map(|when| when.value);

@@ -1,11 +1,12 @@
 //! A phase as it is written.
 
+use super::call::{self, Call};
 use super::keys::{ON_FAILURE, ORDERS, PHASE};
-use super::read::{Fields, list};
+use super::read::{Fields, list, texts};
 use super::report::Report;
 use super::step::{self, ON_FAILURES, Step};
 use super::yaml::{Kind, Spanned, Yaml};
-use caxplan_model::{OnFailure, Span};
+use caxplan_model::{Duration, OnFailure, Span};
 
 /// A phase: a barrier between the steps before it and those after it.
 #[derive(Clone, Debug)]
@@ -25,6 +26,10 @@ pub(super) struct PhaseOptions {
     pub(super) on_failure: Option<OnFailure>,
     pub(super) checkpoint: Option<Spanned<String>>,
     pub(super) max_parallel: Option<u32>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) rollback: Option<Vec<Call>>,
+    /// The phases that must have ended well; without it, all before it.
+    pub(super) needs: Option<Vec<Spanned<String>>>,
 }
 
 /// The order of a phase's steps.
@@ -42,6 +47,9 @@ impl PhaseOptions {
             on_failure: fields.word("on_failure", ON_FAILURE, ON_FAILURES, report),
             checkpoint: fields.text("checkpoint", report),
             max_parallel: fields.count("max_parallel", report),
+            timeout: fields.duration("timeout", report),
+            rollback: fields.get("rollback").map(|yaml| call::read_all(yaml, report)),
+            needs: fields.get("needs").map(|yaml| texts(yaml, report)),
         }
     }
 
@@ -52,6 +60,9 @@ impl PhaseOptions {
             on_failure: self.on_failure.or(base.on_failure),
             checkpoint: self.checkpoint.or(base.checkpoint),
             max_parallel: self.max_parallel.or(base.max_parallel),
+            timeout: self.timeout.or(base.timeout),
+            rollback: self.rollback.or(base.rollback),
+            needs: self.needs.or(base.needs),
         }
     }
 }
@@ -69,11 +80,6 @@ pub(super) fn read_all(yaml: &Yaml, report: &mut Report) -> Vec<Phase> {
 
 fn read(yaml: &Yaml, report: &mut Report) -> Option<Phase> {
     let fields = Fields::open(yaml, &PHASE, report)?;
-    for key in ["timeout", "rollback", "needs"] {
-        if let Some(span) = fields.key(key) {
-            report.warning("no-effect", span, format!("`{key}` of a phase has no effect yet"));
-        }
-    }
     if let Some(Yaml {
         span,
         kind: Kind::List(items),

@@ -141,12 +141,7 @@ impl Options {
                 .get("probe")
                 .and_then(|yaml| call::read(yaml, report))
                 .map(Box::new),
-            rollback: fields.get("rollback").map(|yaml| {
-                one_or_many(yaml)
-                    .iter()
-                    .filter_map(|yaml| call::read(yaml, report))
-                    .collect()
-            }),
+            rollback: fields.get("rollback").map(|yaml| call::read_all(yaml, report)),
             checkpoint: fields.text("checkpoint", report),
             on_failure: fields.word("on_failure", ON_FAILURE, ON_FAILURES, report),
         }

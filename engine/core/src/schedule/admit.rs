@@ -23,6 +23,9 @@ impl Scheduler {
             );
             return self.ended(group);
         }
+        if !self.keep_time(group, turn) {
+            return;
+        }
         self.live.set(group, Activity::Open);
         match &self.state.graph.node(group).kind {
             NodeKind::Parallel { max, .. } => {

@@ -97,7 +97,11 @@ impl Scheduler {
             return;
         }
         self.live.set(node, Activity::Idle);
-        if self.is_stopped() || !self.may_start(node) {
+        // If the run was paused and went on in between, the group around the step may not have come to it again: its
+        // condition is asked anew, and then the step is prepared anew.
+        let parent = self.state.parent(node);
+        let reached = parent.is_none_or(|parent| self.live.activity(parent) == Activity::Open);
+        if self.is_stopped() || !self.may_start(node) || !reached {
             return;
         }
         match before {
@@ -128,6 +132,10 @@ impl Scheduler {
         let Some(cause) = outcome.cause() else {
             return self.finish_attempt(node, attempt, outcome, None, turn);
         };
+        if self.state.is_over(node) {
+            let outcome = self.timed_out(node, outcome);
+            return self.finish_attempt(node, attempt, outcome, None, turn);
+        }
         let action = self.action(node);
         let uncertain = outcome.may_have_acted() && !action.idempotent && !action.read_only;
         if !uncertain || !self.is_retried(node, cause) {
@@ -156,7 +164,7 @@ impl Scheduler {
         self.finish_attempt(node, attempt, outcome, due, turn);
     }
 
-    fn finish_attempt(
+    pub(super) fn finish_attempt(
         &mut self,
         node: NodeIndex,
         attempt: AttemptNo,
@@ -237,6 +245,10 @@ impl Scheduler {
         match (report, self.held.remove(&node)) {
             (ProbeReport::Done { output }, _) => {
                 self.finish_attempt(node, attempt, Outcome::Changed { output }, None, turn);
+            }
+            (_, held) if self.state.is_over(node) => {
+                let outcome = held.unwrap_or_else(|| self.lost_when_over(node));
+                self.finish_attempt(node, attempt, outcome, None, turn);
             }
             (ProbeReport::NotDone, Some(outcome)) => self.finish_failed(node, attempt, outcome, turn),
             (ProbeReport::NotDone, None) => {

@@ -6,6 +6,8 @@ use caxplan_model::{Answer, AttemptNo, NodeIndex, NodeKind, Outcome, Record, Wai
 
 type Check = Result<(), &'static str>;
 
+const OVER: &str = "the time of the group around it is over";
+
 fn must(condition: bool, else_reason: &'static str) -> Check {
     if condition { Ok(()) } else { Err(else_reason) }
 }
@@ -93,6 +95,7 @@ impl State {
                 ..
             } => Ok(()),
             Record::StepStarted { node, attempt, .. } => {
+                must(!self.is_over(*node), OVER)?;
                 must(self.is_idle(*node), "the step cannot start from where it stands")?;
                 self.check_next(*node, *attempt)
             }
@@ -107,20 +110,27 @@ impl State {
                 "only what was not started can be skipped",
             ),
             Record::Expanded { node, .. } => must(
-                matches!(self.graph.node(*node).kind, NodeKind::Foreach(_)),
+                !self.is_over(*node) && matches!(self.graph.node(*node).kind, NodeKind::Foreach(_)),
                 "only a foreach is expanded, and once",
             ),
             Record::TimerSet { node, .. } => {
-                let timed = matches!(
-                    self.graph.node(*node).kind,
-                    NodeKind::Wait { .. } | NodeKind::Watch(_) | NodeKind::Rolling(_)
-                );
+                let timed = match self.graph.node(*node).kind {
+                    NodeKind::Wait { .. } | NodeKind::Watch(_) | NodeKind::Rolling(_) => true,
+                    NodeKind::Sequence { .. } | NodeKind::Dag { .. } => {
+                        self.graph.node(*node).timeout.is_some()
+                    }
+                    _ => false,
+                };
+                must(!self.is_over(*node), OVER)?;
                 must(
                     timed && !self.status(*node).is_ended() && self.timer(*node).is_none(),
                     "no timer can be set here",
                 )
             }
-            Record::TimerFired { node, .. } => must(self.timer(*node).is_some(), "no timer was set"),
+            Record::TimerFired { node, .. } => {
+                must(!self.is_over(*node), OVER)?;
+                must(self.timer(*node).is_some(), "no timer was set")
+            }
             Record::Breached { node, .. } => must(
                 *self.status(*node) == NodeStatus::Active
                     && matches!(self.nodes[node.index()].part, Part::Watch { .. }),
@@ -131,6 +141,7 @@ impl State {
                 ..
             } => must(
                 *self.status(*node) == NodeStatus::Pending
+                    && !self.is_over(*node)
                     && matches!(self.nodes[node.index()].part, Part::Ask),
                 "there is nothing to approve",
             ),
@@ -142,11 +153,11 @@ impl State {
                 must(self.accepts(*node, answer), "nobody asked for this answer")
             }
             Record::UndoStarted { node, attempt, .. } => {
-                let step = self.step(*node).ok_or("only actions are undone")?;
-                must(step.may_have_acted, "there is nothing to undo")?;
+                let undoing = self.nodes[node.index()].undoing;
+                must(self.is_to_be_undone(*node), "there is nothing to undo")?;
                 must(
-                    matches!(step.undo, UndoStatus::NotTried | UndoStatus::Retrying { .. })
-                        && attempt.0 == step.undo_attempts + 1,
+                    matches!(undoing.status, UndoStatus::NotTried | UndoStatus::Retrying { .. })
+                        && attempt.0 == undoing.attempts + 1,
                     "this is not the next attempt at undoing it",
                 )
             }

@@ -110,6 +110,9 @@ impl State {
 
     /// Whether a group will fail, and starts nothing that has not begun.
     pub(super) fn is_failing(&self, node: NodeIndex) -> bool {
+        if self.over.contains(&node) {
+            return true;
+        }
         let group = self.group(node);
         match &self.graph.node(node).kind {
             NodeKind::Rolling(rolling) => {
@@ -193,17 +196,23 @@ impl State {
                     expanded: group.expanded,
                     ..Group::default()
                 };
-                let own = group.broken || state.status == NodeStatus::Skipped;
+                let own = group.broken || state.status == NodeStatus::Skipped || self.over.contains(&at);
                 if !own {
                     state.begun = state.timer.is_some() || group.expanded;
                     state.status = NodeStatus::Pending;
                 }
             }
         }
+        let mut last_ends = vec![0; self.nodes.len()];
         // Children stand behind their parents.
         for at in indices(&self.graph).rev() {
             if let Some(status) = self.recounted(at) {
-                self.nodes[at.index()].status = status;
+                let state = &mut self.nodes[at.index()];
+                state.status = status;
+                if status.is_ended() {
+                    // It ended with the last of its children.
+                    state.order = last_ends[at.index()];
+                }
             }
             let state = &self.nodes[at.index()];
             let (begun, ended) = (state.begun, state.status.is_ended());
@@ -214,9 +223,8 @@ impl State {
             }
             if ended {
                 let order = self.nodes[at.index()].order;
-                let state = &mut self.nodes[parent.index()];
-                // Meant for groups that end with this child; harmless for others.
-                state.order = state.order.max(order);
+                let last = &mut last_ends[parent.index()];
+                *last = order.max(*last);
                 self.count(parent, at);
             }
         }
@@ -232,7 +240,8 @@ impl State {
         group.batch = group.batch.min(ended);
         let broken = group.broken;
         let state = &self.nodes[node.index()];
-        if broken || state.status == NodeStatus::Skipped || !state.begun {
+        let own = broken || state.status == NodeStatus::Skipped || self.over.contains(&node);
+        if own || !state.begun {
             return None;
         }
         // One without children ends by being skipped, which is a record.
@@ -271,6 +280,10 @@ impl State {
 
     /// How a group has ended, if it has.
     fn verdict(&mut self, node: NodeIndex) -> Option<NodeStatus> {
+        if self.over.contains(&node) {
+            // It ends when nothing in it runs, whatever became of its parts.
+            return None;
+        }
         let count = u32::try_from(self.children(node).len()).unwrap_or(u32::MAX);
         let group = self.group(node);
         let (begun, well, failed, changed) = (group.begun, group.well, group.failed, group.changed);

@@ -16,6 +16,7 @@ mod scheduler;
 mod shape;
 mod state;
 mod status;
+mod time_limit;
 mod timed;
 mod view;
 

@@ -35,6 +35,13 @@ impl State {
         for at in indices(&self.graph) {
             let acts = matches!(&self.graph.node(at).kind, NodeKind::Action(action) if !action.read_only);
             let state = &mut self.nodes[at.index()];
+            match state.undoing.status {
+                UndoStatus::Running(_) | UndoStatus::Retrying { .. } | UndoStatus::Failed => {
+                    state.undoing.status = UndoStatus::NotTried;
+                    state.undoing.round = 0;
+                }
+                UndoStatus::NotTried | UndoStatus::Undone => {}
+            }
             let Part::Step(step) = &mut state.part else {
                 continue;
             };
@@ -43,13 +50,6 @@ impl State {
                 step.may_have_acted |= acts;
                 // An attempt that was lost does not count against the limit.
                 step.round = step.round.saturating_sub(1);
-            }
-            match step.undo {
-                UndoStatus::Running(_) | UndoStatus::Retrying { .. } | UndoStatus::Failed => {
-                    step.undo = UndoStatus::NotTried;
-                    step.undo_round = 0;
-                }
-                UndoStatus::NotTried | UndoStatus::Undone => {}
             }
         }
     }
@@ -62,6 +62,19 @@ impl State {
                 self.forget(at);
             }
         }
+        // A group is as far as what is in it.
+        let mut begun = vec![false; self.nodes.len()];
+        for at in indices(&self.graph).rev() {
+            let state = &self.nodes[at.index()];
+            let group = !self.graph.node(at).kind.is_leaf();
+            begun[at.index()] |= (!group && state.begun) || state.status.is_ended();
+            if group && !begun[at.index()] {
+                self.forget(at);
+            }
+            if let Some(parent) = self.parent(at) {
+                begun[parent.index()] |= begun[at.index()];
+            }
+        }
     }
 
     /// Walks from the root to what failed, along what the run has not got past.
@@ -71,6 +84,9 @@ impl State {
             let failed = matches!(self.status(at), NodeStatus::Failed(_));
             if failed {
                 self.retry(at);
+            } else if cancelled && self.graph.node(at).timeout.is_some() {
+                // Whoever takes a cancelled run up again gives it its time anew.
+                self.nodes[at.index()].timer = None;
             }
             match self.graph.node(at).kind {
                 NodeKind::Block { body, rescue, always } => {
@@ -145,6 +161,7 @@ impl State {
 
     /// A step or group that failed may be tried again; what it is known to have done stays known.
     fn retry(&mut self, node: NodeIndex) {
+        self.over.remove(&node);
         let state = &mut self.nodes[node.index()];
         state.status = NodeStatus::Pending;
         state.timer = None;
@@ -178,6 +195,7 @@ impl State {
     }
 
     fn forget(&mut self, node: NodeIndex) {
+        self.over.remove(&node);
         let state = &mut self.nodes[node.index()];
         state.status = NodeStatus::Pending;
         state.begun = false;

@@ -8,46 +8,82 @@ use super::shape::indices;
 use super::state::State;
 use super::status::UndoStatus;
 use caxplan_model::{AttemptNo, CheckpointName, NodeIndex, NodeKind, Record, RunEnd, Undo, UndoEnd};
+use std::collections::{BTreeMap, BTreeSet};
 
 impl State {
     /// What a rollback that is going on has still to undo, in the order in which it undoes: everything that may have
     /// acted after the checkpoint, by its last end (or start, if it never ended), the last first.
     pub fn to_undo(&self) -> Vec<NodeIndex> {
-        let keep = self.run.rollback.map_or(0, |rollback| rollback.keep);
-        let mut nodes: Vec<NodeIndex> = self
-            .acted_after(keep)
-            .filter(|at| self.is_undoable(*at))
-            .collect();
-        nodes.sort_by_key(|at| std::cmp::Reverse(self.nodes[at.index()].order));
+        let mut orders: BTreeMap<NodeIndex, u64> = BTreeMap::new();
+        for (at, undoes) in self.with_what_undoes_it() {
+            if undoes != at || self.is_undoable(at) {
+                let order = orders.entry(undoes).or_default();
+                *order = self.nodes[at.index()].order.max(*order);
+            }
+        }
+        let mut nodes: Vec<NodeIndex> = orders.keys().copied().collect();
+        nodes.sort_by_key(|at| std::cmp::Reverse(orders[at]));
         nodes
     }
 
     /// What may have acted and stays, because there is no way to undo it.
     pub fn cannot_undo(&self) -> Vec<NodeIndex> {
-        let keep = self.run.rollback.map_or(0, |rollback| rollback.keep);
-        self.acted_after(keep)
-            .filter(|at| !self.is_undoable(*at))
+        self.with_what_undoes_it()
+            .into_iter()
+            .filter(|(at, undoes)| undoes == at && self.undo_of(*at) == Some(&Undo::Impossible))
+            .map(|(at, _)| at)
             .collect()
     }
 
-    fn acted_after(&self, keep: u64) -> impl Iterator<Item = NodeIndex> + '_ {
-        indices(&self.graph).filter(move |at| {
-            let needed = match &self.graph.node(*at).kind {
-                NodeKind::Action(action) => !action.read_only && action.undo != Undo::NotNeeded,
-                _ => false,
-            };
-            needed && self.may_have_acted(*at) && self.nodes[at.index()].order > keep
-        })
+    /// Whether an undo of this node would have something to do.
+    pub(super) fn is_to_be_undone(&self, node: NodeIndex) -> bool {
+        if self.graph.node(node).undo.is_empty() {
+            return self.may_have_acted(node);
+        }
+        self.inside(node).iter().any(|at| self.may_have_acted(*at))
+    }
+
+    /// Every step that may have acted and is not kept, with what undoes it: itself, or the outermost group around it
+    /// that is undone as a whole. A group of which a part is kept is not undone as a whole.
+    fn with_what_undoes_it(&self) -> Vec<(NodeIndex, NodeIndex)> {
+        let keep = self.run.rollback.map_or(0, |rollback| rollback.keep);
+        let acted =
+            || indices(&self.graph).filter(|at| self.undo_of(*at).is_some() && self.may_have_acted(*at));
+        let is_kept = |at: NodeIndex| self.nodes[at.index()].order <= keep;
+        let wholes: BTreeSet<NodeIndex> = indices(&self.graph)
+            .filter(|at| !self.graph.node(*at).undo.is_empty())
+            .collect();
+        let around = |at: NodeIndex| {
+            let mut all = Vec::new();
+            let mut current = Some(at);
+            while let Some(node) = current.filter(|_| !wholes.is_empty()) {
+                if wholes.contains(&node) {
+                    all.push(node);
+                }
+                current = self.parent(node);
+            }
+            all
+        };
+        let partly_kept: BTreeSet<NodeIndex> = acted().filter(|at| is_kept(*at)).flat_map(around).collect();
+        acted()
+            .filter(|at| !is_kept(*at))
+            .map(|at| {
+                let whole = around(at).into_iter().rfind(|group| !partly_kept.contains(group));
+                (at, whole.unwrap_or(at))
+            })
+            .collect()
+    }
+
+    /// What a step that may change something says of its undo.
+    fn undo_of(&self, node: NodeIndex) -> Option<&Undo> {
+        match &self.graph.node(node).kind {
+            NodeKind::Action(action) if !action.read_only => Some(&action.undo),
+            _ => None,
+        }
     }
 
     fn is_undoable(&self, node: NodeIndex) -> bool {
-        match &self.graph.node(node).kind {
-            NodeKind::Action(action) => match &action.undo {
-                Undo::Native | Undo::Calls(_) => true,
-                Undo::NotNeeded | Undo::Impossible => false,
-            },
-            _ => false,
-        }
+        matches!(self.undo_of(node), Some(Undo::Native | Undo::Calls(_)))
     }
 }
 
@@ -106,7 +142,7 @@ impl Scheduler {
             return;
         }
         self.live.set(node, Activity::Idle);
-        let tries = self.state.step(node).map_or(0, |step| step.undo_round);
+        let tries = self.state.nodes[node.index()].undoing.round;
         let retry_at = match &end {
             UndoEnd::Undone => None,
             UndoEnd::Failed { .. } => (tries < backoff::UNDO_ATTEMPTS_MAX).then(|| {
@@ -131,7 +167,6 @@ impl Scheduler {
     }
 
     fn next_undo(&self, node: NodeIndex) -> AttemptNo {
-        let attempts = self.state.step(node).map_or(0, |step| step.undo_attempts);
-        AttemptNo(attempts).next()
+        AttemptNo(self.state.nodes[node.index()].undoing.attempts).next()
     }
 }

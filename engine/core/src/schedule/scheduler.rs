@@ -112,7 +112,7 @@ impl Scheduler {
             Event::Undone { node, attempt, end } => self.undone(node, attempt, end, turn),
             Event::Observed { node, breach } => self.observed(node, breach, turn),
             Event::Evaluated { node, value } => self.evaluated(node, value, turn),
-            Event::Timer { node } => self.timer(node),
+            Event::Timer { node } => self.timer(node, turn),
             Event::Answered { node, answer, by } => self.answer(node, answer, by, turn),
             Event::Pause(paused) => self.pause(paused, turn),
             Event::Interrupt(interrupt) => self.interrupt(interrupt, turn),
@@ -193,19 +193,24 @@ impl Scheduler {
         }
     }
 
-    /// Looks at the tree from its root: after a start, and when a paused run goes on.
+    /// Looks at the tree from its root: after a start, and when a paused run goes on. One that is being cancelled goes on
+    /// with the clean-up alone.
     fn walk_anew(&mut self) {
         self.live.reset();
         self.queue.clear();
         self.ready.clear();
         self.todo.clear();
-        self.todo.push_back(NodeIndex::ROOT);
+        let cleaning = self.cleaning.filter(|_| self.state.run.cancel.is_some());
+        self.todo.push_back(cleaning.unwrap_or(NodeIndex::ROOT));
     }
 
     /// Goes on with one node: starts it, or starts what comes next in it.
     fn pursue(&mut self, node: NodeIndex, turn: &mut Turn<'_>) {
         if self.is_stopped() || self.state.status(node).is_ended() {
             return;
+        }
+        if self.state.is_over(node) {
+            return self.give_up_what_is_in_doubt(node, turn);
         }
         match self.live.activity(node) {
             Activity::Idle => {}
@@ -253,6 +258,10 @@ impl Scheduler {
 
     /// Tells the groups around a node that it has ended.
     pub(super) fn ended(&mut self, node: NodeIndex) {
+        if self.state.run.rollback.is_some() {
+            // Nothing goes on in them any more; one of them may be being undone as a whole.
+            return self.live.set(node, Activity::Idle);
+        }
         let mut child = node;
         loop {
             self.live.set(child, Activity::Idle);
@@ -264,10 +273,15 @@ impl Scheduler {
                 return;
             };
             self.let_out(parent, child);
-            if !self.state.status(parent).is_ended() {
-                return self.todo.push_back(parent);
+            if self.state.status(parent).is_ended() {
+                child = parent;
+                continue;
             }
-            child = parent;
+            // The time of a group is over with all that is in it, ended or not.
+            match self.state.ended_over_around(parent) {
+                Some(around) => child = around,
+                None => return self.todo.push_back(parent),
+            }
         }
     }
 
@@ -279,6 +293,9 @@ impl Scheduler {
 
     /// Whether no group around the node has failed, or is about to fail without it.
     pub(super) fn may_start(&self, node: NodeIndex) -> bool {
+        if self.state.is_over(node) {
+            return false;
+        }
         let mut at = node;
         // What has begun ends, even in a group that is failing.
         while !self.state.nodes[at.index()].begun {

@@ -1,5 +1,6 @@
 //! The tree's lasting shape, so that nothing searches for a parent, a child or a name.
 
+use super::state::State;
 use caxplan_model::{Graph, Node, NodeIndex, NodeKind};
 
 /// Who stands around a node.
@@ -68,6 +69,19 @@ impl Shapes {
         // Stable, so that equal names stay in the order of the graph.
         self.by_name
             .sort_by(|a, b| graph.node(*a).name.cmp(&graph.node(*b).name));
+    }
+}
+
+impl State {
+    /// A node and all below it.
+    pub(super) fn inside(&self, node: NodeIndex) -> Vec<NodeIndex> {
+        let mut all = vec![node];
+        let mut next = 0;
+        while let Some(at) = all.get(next).copied() {
+            all.extend_from_slice(self.children(at));
+            next += 1;
+        }
+        all
     }
 }
 

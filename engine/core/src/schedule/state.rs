@@ -7,6 +7,7 @@ use caxplan_model::{
     Answer, AttemptNo, CheckpointName, Graph, InDoubtPolicy, Node, NodeIndex, NodeKind, OnFailure, Outcome,
     Record, RunEnd, Timestamp, Value, WaitReason,
 };
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// The state of a run. [`State::apply`] is the only thing that changes it.
@@ -15,6 +16,8 @@ pub struct State {
     pub(super) graph: Graph,
     pub(super) shapes: Shapes,
     pub(super) nodes: Vec<NodeState>,
+    /// Groups whose time is over.
+    pub(super) over: BTreeSet<NodeIndex>,
     pub(super) run: Run,
 }
 
@@ -28,8 +31,9 @@ pub(super) struct NodeState {
     pub(super) order: u64,
     /// Siblings that it needs and that have not ended well.
     pub(super) needs_left: u32,
-    /// When its timer is due: of a wait, a watch, or between two batches.
+    /// When its timer is due: of a wait, a watch, between two batches, or of the time that a group has.
     pub(super) timer: Option<Timestamp>,
+    pub(super) undoing: Undoing,
     pub(super) part: Part,
 }
 
@@ -59,9 +63,16 @@ pub(super) struct Step {
     pub(super) answer: Option<Answer>,
     /// Whether a person was asked about the attempt in doubt.
     pub(super) asked: bool,
-    pub(super) undo: UndoStatus,
-    pub(super) undo_attempts: u32,
-    pub(super) undo_round: u32,
+}
+
+/// What is known of the attempts at undoing a step, or a group as a whole.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Undoing {
+    pub(super) status: UndoStatus,
+    /// The last attempt's number; 0 if there was none.
+    pub(super) attempts: u32,
+    /// The attempts since the run was last resumed.
+    pub(super) round: u32,
 }
 
 /// What is known of the run as a whole.
@@ -133,6 +144,7 @@ impl State {
         let mut this = Self {
             shapes: Shapes::of(&graph),
             nodes: graph.nodes.iter().map(NodeState::new).collect(),
+            over: BTreeSet::new(),
             run: Run::default(),
             graph,
         };
@@ -186,10 +198,10 @@ impl State {
                 self.run.rollback = Some(Rollback { keep });
             }
             Record::UndoStarted { node, attempt, .. } => {
-                let step = self.step_mut(*node);
-                step.undo_attempts = attempt.0;
-                step.undo_round += 1;
-                step.undo = UndoStatus::Running(*attempt);
+                let undoing = &mut self.nodes[node.index()].undoing;
+                undoing.attempts = attempt.0;
+                undoing.round += 1;
+                undoing.status = UndoStatus::Running(*attempt);
             }
             Record::UndoEnded {
                 node, end, retry_at, ..
@@ -255,12 +267,12 @@ impl State {
         self.step(node).is_some_and(|step| step.may_have_acted)
     }
 
-    /// Where the undoing of a step stands.
+    /// Where the undoing of a step stands, or of a group that is undone as a whole.
     pub fn undo_status(&self, node: NodeIndex) -> UndoStatus {
-        self.step(node).map_or(UndoStatus::NotTried, |step| step.undo)
+        self.nodes[node.index()].undoing.status
     }
 
-    /// When the timer of a wait, a watch or a rolling group is due, if it was set.
+    /// When the timer of a wait, a watch, a rolling group or a group with a time limit is due, if it was set.
     pub fn timer(&self, node: NodeIndex) -> Option<Timestamp> {
         self.nodes[node.index()].timer
     }
@@ -363,12 +375,13 @@ impl State {
             step.round += 1;
         }
         step.may_have_acted |= acts && outcome.may_have_acted();
-        if step.may_have_acted && outcome.may_have_acted() {
-            step.undo = UndoStatus::NotTried;
-        }
         step.answer = None;
         step.asked = false;
         step.outcome = Some(outcome.clone());
+        let acted = step.may_have_acted && outcome.may_have_acted();
+        if acted {
+            self.nodes[node.index()].undoing.status = UndoStatus::NotTried;
+        }
         match (outcome.is_success(), retry_at) {
             (true, _) => {
                 let changed = matches!(outcome, Outcome::Changed { .. });
@@ -383,6 +396,7 @@ impl State {
             }
             (false, None) => self.end(node, NodeStatus::Failed(failure)),
         }
+        self.settle_over(node);
     }
 
     fn expanded(&mut self, node: NodeIndex, items: &[Value]) -> Result<(), IllegalRecord> {
@@ -405,8 +419,10 @@ impl State {
 
     fn timer_fired(&mut self, node: NodeIndex) {
         self.nodes[node.index()].timer = None;
+        let rolls = matches!(self.graph.node(node).kind, NodeKind::Rolling(_));
         match &mut self.nodes[node.index()].part {
-            Part::Group(group) => group.batch += 1,
+            Part::Group(group) if rolls => group.batch += 1,
+            Part::Group(_) => self.time_over(node),
             Part::Watch { .. } | Part::Wait => self.end(node, NodeStatus::Succeeded { changed: false }),
             Part::Step(_) | Part::Ask => {}
         }
@@ -456,14 +472,23 @@ impl State {
     }
 
     fn undo_ended(&mut self, node: NodeIndex, end: &caxplan_model::UndoEnd, retry_at: Option<Timestamp>) {
-        let step = self.step_mut(node);
-        match (end, retry_at) {
-            (caxplan_model::UndoEnd::Undone, _) => {
-                step.undo = UndoStatus::Undone;
-                step.may_have_acted = false;
+        self.nodes[node.index()].undoing.status = match (end, retry_at) {
+            (caxplan_model::UndoEnd::Undone, _) => return self.is_undone(node),
+            (caxplan_model::UndoEnd::Failed { .. }, Some(due)) => UndoStatus::Retrying { due },
+            (caxplan_model::UndoEnd::Failed { .. }, None) => UndoStatus::Failed,
+        };
+    }
+
+    /// A step, or a group with all that is in it, has no effect any more.
+    fn is_undone(&mut self, node: NodeIndex) {
+        for at in self.inside(node) {
+            let acted = match &mut self.nodes[at.index()].part {
+                Part::Step(step) => std::mem::take(&mut step.may_have_acted),
+                Part::Group(_) | Part::Watch { .. } | Part::Wait | Part::Ask => false,
+            };
+            if acted || at == node {
+                self.nodes[at.index()].undoing.status = UndoStatus::Undone;
             }
-            (caxplan_model::UndoEnd::Failed { .. }, Some(due)) => step.undo = UndoStatus::Retrying { due },
-            (caxplan_model::UndoEnd::Failed { .. }, None) => step.undo = UndoStatus::Failed,
         }
     }
 
@@ -486,6 +511,7 @@ impl NodeState {
             order: 0,
             needs_left: 0,
             timer: None,
+            undoing: Undoing::default(),
             part: match &node.kind {
                 NodeKind::Sequence { .. }
                 | NodeKind::Parallel { .. }

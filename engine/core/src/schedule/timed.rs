@@ -53,6 +53,9 @@ impl Scheduler {
             return;
         }
         self.live.set(node, Activity::Idle);
+        if self.state.is_over(node) {
+            return;
+        }
         let at = turn.now;
         if let Some(detail) = breach {
             self.append(Record::Breached { at, node, detail }, turn);
@@ -71,7 +74,10 @@ impl Scheduler {
         }
     }
 
-    pub(super) fn timer(&mut self, node: NodeIndex) {
+    pub(super) fn timer(&mut self, node: NodeIndex, turn: &mut Turn<'_>) {
+        if self.live.activity(node) == Activity::Open {
+            self.look_at_the_clock(node, turn);
+        }
         if self.live.activity(node) != Activity::Sleeping {
             return;
         }

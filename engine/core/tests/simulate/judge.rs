@@ -4,6 +4,7 @@ use caxplan_model::{
     ActionStep, Answer, AttemptNo, Graph, InDoubtPolicy, NodeIndex, NodeKind, OnFailure, Outcome, Record,
     RunEnd, Undo, UndoEnd, WaitReason,
 };
+use std::collections::BTreeMap;
 
 /// What the records said of one node.
 #[derive(Clone, Default)]
@@ -27,8 +28,13 @@ struct Fact {
     asked: bool,
     undo_open: Option<AttemptNo>,
     undo_failed: bool,
+    undos: u32,
     timer: bool,
     breaches: u32,
+    /// An attempt was going on when an engine died, and nothing was said of it since.
+    doubt: bool,
+    /// Of a group: its time is over.
+    over: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -106,14 +112,53 @@ impl Judge {
     /// Whether a rollback that has ended must have undone this step.
     pub(crate) fn must_be_undone(&self, node: NodeIndex) -> bool {
         let keep = self.keep.unwrap_or(0);
-        self.action(node).is_some_and(is_undoable) && self.facts[node.index()].order > keep
+        let undoes = self.undone_by(node);
+        let needs = undoes != node || self.action(node).is_some_and(is_undoable);
+        needs && self.changes(node) && self.facts[node.index()].order > keep
+    }
+
+    /// What undoes a step: itself, or the outermost group around it that is undone as a whole and of which nothing is kept.
+    fn undone_by(&self, node: NodeIndex) -> NodeIndex {
+        let keep = self.keep.unwrap_or(0);
+        let is_kept = |at: NodeIndex| {
+            let fact = &self.facts[at.index()];
+            self.changes(at) && fact.may_have_acted && fact.order <= keep
+        };
+        let mut undoes = node;
+        let mut at = Some(node);
+        while let Some(current) = at {
+            let whole = !self.graph.node(current).undo.is_empty();
+            if whole && !self.inside(current).into_iter().any(is_kept) {
+                undoes = current;
+            }
+            at = self.graph.node(current).parent;
+        }
+        undoes
+    }
+
+    fn changes(&self, node: NodeIndex) -> bool {
+        self.action(node).is_some_and(|action| !action.read_only)
     }
 
     /// Takes in the next record, which must not break an invariant.
     pub(crate) fn record(&mut self, record: &Record) -> Verdict {
         self.records += 1;
-        let order = self.records;
         self.revive_groups(record);
+        self.take_in(record)?;
+        // A group whose time is over has failed when the last of it has ended.
+        for at in 0..self.facts.len() {
+            let node = NodeIndex(u32::try_from(at).expect("few"));
+            let open = |at: NodeIndex| self.facts[at.index()].open.is_some() || self.facts[at.index()].doubt;
+            if self.facts[at].over && self.facts[at].end.is_none() && !self.inside(node).into_iter().any(open)
+            {
+                self.end(node, End::Bad);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_in(&mut self, record: &Record) -> Verdict {
+        let order = self.records;
         match record {
             Record::RunCreated { .. } => {}
             Record::Resumed { in_doubt, from, .. } => self.resumed(*in_doubt, from.as_ref()),
@@ -122,6 +167,7 @@ impl Judge {
                 let fact = &mut self.facts[node.index()];
                 (fact.open, fact.attempts, fact.order) = (Some(*attempt), attempt.0, order);
                 (fact.end, fact.stale, fact.again, fact.begun) = (None, false, false, true);
+                fact.doubt = false;
                 self.check_limits()?;
             }
             Record::StepEnded {
@@ -136,7 +182,7 @@ impl Judge {
                 if fact.open.is_some_and(|open| open != *attempt) {
                     return Err(format!("node {} ended an attempt that is not going on", node.0));
                 }
-                fact.open = None;
+                (fact.open, fact.doubt) = (None, false);
                 fact.attempts = fact.attempts.max(attempt.0);
                 (fact.order, fact.begun, fact.stale, fact.asked) = (order, true, false, false);
                 fact.may_have_acted |= acts && outcome.may_have_acted();
@@ -169,6 +215,9 @@ impl Judge {
             Record::TimerFired { node, .. } => {
                 if !std::mem::take(&mut self.facts[node.index()].timer) {
                     return Err(format!("the timer of node {} fired without being set", node.0));
+                }
+                if self.graph.node(*node).timeout.is_some() {
+                    self.time_over(*node);
                 }
                 if matches!(
                     self.graph.node(*node).kind,
@@ -216,6 +265,10 @@ impl Judge {
             }
             Record::UndoStarted { node, attempt, .. } => {
                 self.check_undo(*node)?;
+                if *attempt != AttemptNo(self.facts[node.index()].undos + 1) {
+                    return Err(format!("the undo of node {} skipped an attempt", node.0));
+                }
+                self.facts[node.index()].undos += 1;
                 self.facts[node.index()].undo_open = Some(*attempt);
             }
             Record::UndoEnded { node, end, .. } => {
@@ -224,7 +277,11 @@ impl Judge {
                     return Err(format!("the undo of node {} ended without a start", node.0));
                 }
                 fact.undo_failed = *end != UndoEnd::Undone;
-                fact.may_have_acted &= fact.undo_failed;
+                if *end == UndoEnd::Undone {
+                    for at in self.inside(*node) {
+                        self.facts[at.index()].may_have_acted = false;
+                    }
+                }
             }
             Record::RunEnded { end, .. } => {
                 self.check_run_end(*end)?;
@@ -258,7 +315,7 @@ impl Judge {
         while let Some(node) = at {
             let fact = &mut self.facts[node.index()];
             if fact.stale && fact.end == Some(End::Bad) {
-                (fact.end, fact.stale) = (None, false);
+                (fact.end, fact.stale, fact.over) = (None, false, false);
             }
             // A block whose body is tried anew cleans up anew.
             if let NodeKind::Block { body, rescue, always } = self.graph.node(node).kind
@@ -274,11 +331,24 @@ impl Judge {
     }
 
     fn forget(&mut self, part: NodeIndex) {
-        let inside: Vec<NodeIndex> = self.inside(part).collect();
-        for at in inside {
+        for at in self.inside(part) {
             let fact = &mut self.facts[at.index()];
-            (fact.end, fact.begun, fact.timer) = (None, false, false);
+            (fact.end, fact.begun, fact.timer, fact.over) = (None, false, false, false);
         }
+    }
+
+    /// What waits in a group has failed when the group's time is over.
+    fn time_over(&mut self, group: NodeIndex) {
+        for node in self.inside(group) {
+            let fact = &self.facts[node.index()];
+            let leaf = self.graph.node(node).kind.is_leaf();
+            if leaf && fact.begun && fact.end.is_none() && fact.open.is_none() && !fact.doubt {
+                self.end(node, End::Bad);
+                let fact = &mut self.facts[node.index()];
+                (fact.timer, fact.asked, fact.breaches) = (false, false, 0);
+            }
+        }
+        self.facts[group.index()].over = true;
     }
 
     fn end(&mut self, node: NodeIndex, end: End) {
@@ -288,7 +358,8 @@ impl Judge {
     }
 
     fn resumed(&mut self, policy: InDoubtPolicy, from: Option<&caxplan_model::CheckpointName>) {
-        let fresh = self.ended.take().is_some() || self.cancel;
+        let cancelled = self.cancel;
+        let fresh = self.ended.take().is_some() || cancelled;
         (self.policy, self.paused, self.cancel, self.abort, self.waiting) =
             (policy, false, false, false, false);
         let kept = from.map(|name| self.checkpoint_order(name.as_str()));
@@ -299,7 +370,7 @@ impl Judge {
             let fact = &mut self.facts[at];
             if fact.open.take().is_some() {
                 fact.may_have_acted |= changes;
-                fact.unsettled = true;
+                (fact.unsettled, fact.doubt) = (true, true);
             }
             fact.undo_open = None;
             if fresh && fact.end == Some(End::Bad) {
@@ -316,6 +387,21 @@ impl Judge {
                 (fact.unsettled, fact.asked, fact.timer, fact.begun) = (false, false, false, false);
                 fact.end = None;
                 fact.breaches = 0;
+                (fact.doubt, fact.over) = (false, false);
+            }
+        }
+        // A group is as far as what is in it.
+        let from = kept.is_some_and(|kept| kept > 0);
+        for at in 0..self.facts.len() {
+            let node = NodeIndex(u32::try_from(at).expect("few"));
+            if from || (cancelled && self.graph.node(node).timeout.is_some()) {
+                let done = |at: NodeIndex| {
+                    let fact = &self.facts[at.index()];
+                    fact.end.is_some() || (fact.begun && self.graph.node(at).kind.is_leaf())
+                };
+                if !self.graph.node(node).kind.is_leaf() && !self.inside(node).into_iter().any(done) {
+                    self.facts[at].begun = false;
+                }
             }
         }
     }
@@ -349,6 +435,12 @@ impl Judge {
         }
         let mut child = node;
         while let Some(parent) = self.graph.node(child).parent {
+            if self.facts[parent.index()].over {
+                return Err(format!(
+                    "node {} began when the time of {} was over",
+                    node.0, parent.0
+                ));
+            }
             self.check_place(parent, child)
                 .map_err(|why| format!("node {} began too early: {why}", node.0))?;
             child = parent;
@@ -453,10 +545,9 @@ impl Judge {
     }
 
     fn check_undo(&self, node: NodeIndex) -> Verdict {
-        let fact = &self.facts[node.index()];
-        let Some(keep) = self.keep else {
+        if self.keep.is_none() {
             return Err("an undo without a rollback".to_owned());
-        };
+        }
         if self
             .facts
             .iter()
@@ -464,21 +555,26 @@ impl Judge {
         {
             return Err(format!("node {} is undone while something goes on", node.0));
         }
-        if !fact.may_have_acted || fact.order <= keep || !self.must_be_undone(node) {
+        let left = self.left_to_undo();
+        let Some(order) = left.get(&node) else {
             return Err(format!("node {} is undone without a reason", node.0));
-        }
-        match self.left_to_undo().find(|(order, _)| *order > fact.order) {
-            Some((_, later)) => Err(format!("node {} is undone before node {}", node.0, later.0)),
+        };
+        match left.iter().find(|(_, other)| *other > order) {
+            Some((later, _)) => Err(format!("node {} is undone before node {}", node.0, later.0)),
             None => Ok(()),
         }
     }
 
-    fn left_to_undo(&self) -> impl Iterator<Item = (u64, NodeIndex)> + '_ {
-        (0..)
-            .map(NodeIndex)
-            .zip(&self.facts)
-            .filter(|(node, fact)| fact.may_have_acted && self.must_be_undone(*node))
-            .map(|(node, fact)| (fact.order, node))
+    /// What is left to undo, each with the number of its last end or start.
+    fn left_to_undo(&self) -> BTreeMap<NodeIndex, u64> {
+        let mut left: BTreeMap<NodeIndex, u64> = BTreeMap::new();
+        for (node, fact) in (0..).map(NodeIndex).zip(&self.facts) {
+            if fact.may_have_acted && self.must_be_undone(node) {
+                let order = left.entry(self.undone_by(node)).or_default();
+                *order = fact.order.max(*order);
+            }
+        }
+        left
     }
 
     fn check_run_end(&self, end: RunEnd) -> Verdict {
@@ -492,10 +588,11 @@ impl Judge {
         let holds = match end {
             RunEnd::Succeeded => self.keep.is_none() && self.well(NodeIndex::ROOT),
             RunEnd::Failed => self.keep.is_none() && self.has_failed(NodeIndex::ROOT),
-            RunEnd::RolledBack => self.keep.is_some() && self.left_to_undo().next().is_none(),
+            RunEnd::RolledBack => self.keep.is_some() && self.left_to_undo().is_empty(),
             RunEnd::Stuck => self
                 .left_to_undo()
-                .any(|(_, node)| self.facts[node.index()].undo_failed),
+                .keys()
+                .any(|node| self.facts[node.index()].undo_failed),
             RunEnd::Waiting => self.waiting || self.facts.iter().any(|fact| fact.asked),
             RunEnd::Cancelled => self.cancel,
         };
@@ -525,14 +622,23 @@ impl Judge {
         let fact = &self.facts[node.index()];
         match fact.end {
             Some(End::Good | End::Skipped) => return Standing::Well,
+            // It has its time anew, and may have nothing left to do.
+            Some(End::Bad) if fact.over && fact.stale && self.standing_of_parts(node) == Standing::Well => {
+                return Standing::Well;
+            }
             Some(End::Bad) => {
                 return Standing::Failed {
                     decided: false,
                     fresh: !fact.stale,
                 };
             }
+            None if fact.over => return Standing::Open,
             None => {}
         }
+        self.standing_of_parts(node)
+    }
+
+    fn standing_of_parts(&self, node: NodeIndex) -> Standing {
         match &self.graph.node(node).kind {
             NodeKind::Sequence { children } => children
                 .iter()
@@ -569,6 +675,7 @@ impl Judge {
     fn standing_of(&self, children: &[NodeIndex], tolerated: usize) -> Standing {
         let mut failed = 0;
         let mut open_begun = false;
+        let mut stale = false;
         let mut open = children.is_empty();
         let mut all = Standing::Well;
         for child in children {
@@ -578,18 +685,21 @@ impl Judge {
                     open_begun |= self.begun(*child);
                 }
                 Standing::Well => {}
-                failure @ Standing::Failed { .. } => {
+                failure @ Standing::Failed { fresh, .. } => {
                     failed += 1;
+                    stale |= !fresh;
                     all = all.and(failure);
                 }
             }
         }
         match all {
-            Standing::Failed { decided, .. } if decided || failed > tolerated => {
+            Standing::Failed { decided, fresh } if decided || failed > tolerated => {
                 if open_begun {
                     Standing::Open
                 } else {
-                    all
+                    // One that failed before the run was resumed may be at its next attempt: then the group goes on.
+                    let fresh = fresh && !stale;
+                    Standing::Failed { decided, fresh }
                 }
             }
             _ if open => Standing::Open,
@@ -606,11 +716,15 @@ impl Judge {
     }
 
     fn is_quiet(&self, node: NodeIndex) -> bool {
-        self.inside(node).all(|at| self.facts[at.index()].open.is_none())
+        self.inside(node)
+            .into_iter()
+            .all(|at| self.facts[at.index()].open.is_none())
     }
 
     fn begun(&self, node: NodeIndex) -> bool {
-        self.inside(node).any(|at| self.facts[at.index()].begun)
+        self.inside(node)
+            .into_iter()
+            .any(|at| self.facts[at.index()].begun)
     }
 
     fn is_tolerated(&self, node: NodeIndex) -> bool {
@@ -636,7 +750,7 @@ impl Judge {
     }
 
     /// The node and all below it.
-    fn inside(&self, node: NodeIndex) -> impl Iterator<Item = NodeIndex> + '_ {
+    pub(crate) fn inside(&self, node: NodeIndex) -> Vec<NodeIndex> {
         (node.0..u32::try_from(self.facts.len()).expect("few"))
             .map(NodeIndex)
             .filter(move |at| {
@@ -646,6 +760,7 @@ impl Judge {
                 }
                 at == Some(node)
             })
+            .collect()
     }
 
     fn checkpoint_order(&self, name: &str) -> u64 {
@@ -655,6 +770,7 @@ impl Judge {
             .find(|(_, node)| node.checkpoint.as_ref().is_some_and(|own| own.as_str() == name));
         let Some((node, _)) = node else { return 0 };
         self.inside(node)
+            .into_iter()
             .map(|at| &self.facts[at.index()])
             .filter(|fact| fact.end.is_some())
             .map(|fact| fact.order)

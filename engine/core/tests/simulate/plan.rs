@@ -22,7 +22,12 @@ pub(crate) fn plan(rng: &mut Rng) -> Graph {
     while maker.budget > 0 {
         children.push(maker.node(NodeIndex::ROOT, 0));
     }
-    maker.nodes[0].kind = NodeKind::Sequence { children };
+    maker.nodes[0].kind = if maker.rng.per_mille(200) {
+        maker.need_each_other(&children);
+        NodeKind::Dag { children, max: 0 }
+    } else {
+        NodeKind::Sequence { children }
+    };
     graph.nodes = maker.nodes;
     graph
 }
@@ -72,8 +77,27 @@ impl Maker<'_> {
         } else {
             self.leaf()
         };
-        self.nodes[at.index()].kind = kind;
+        let node = &mut self.nodes[at.index()];
+        if matches!(kind, NodeKind::Sequence { .. } | NodeKind::Dag { .. }) && self.rng.per_mille(250) {
+            // Long enough for anything in it, if nobody is in the way.
+            node.timeout = Some(Duration::from_secs(u64::from(60 + self.rng.below(60))));
+        }
+        if !kind.is_leaf() && self.rng.per_mille(150) {
+            node.undo = vec![call()];
+        }
+        node.kind = kind;
         at
+    }
+
+    /// Each of some siblings may need some of those before it.
+    fn need_each_other(&mut self, children: &[NodeIndex]) {
+        for (position, child) in children.iter().enumerate() {
+            for need in &children[..position] {
+                if self.rng.per_mille(400) {
+                    self.nodes[child.index()].needs.push(*need);
+                }
+            }
+        }
     }
 
     fn children(&mut self, parent: NodeIndex, depth: u32) -> Vec<NodeIndex> {
@@ -92,13 +116,7 @@ impl Maker<'_> {
             },
             2 => {
                 let children = self.children(at, depth);
-                for (position, child) in children.iter().enumerate() {
-                    for need in &children[..position] {
-                        if self.rng.per_mille(400) {
-                            self.nodes[child.index()].needs.push(*need);
-                        }
-                    }
-                }
+                self.need_each_other(&children);
                 NodeKind::Dag {
                     children,
                     max: self.rng.below(3),

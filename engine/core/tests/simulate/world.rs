@@ -156,6 +156,10 @@ impl World {
                 return Err("the run does not end".to_owned());
             }
             self.now += u64::from(self.rng.below(400));
+            if !self.calm && self.rng.per_mille(20) {
+                // Long enough for the time of a group to be over.
+                self.now += u64::from(self.rng.below(90_000));
+            }
             event = self.next_event()?;
         }
     }
@@ -244,7 +248,8 @@ impl World {
             }
             Command::Finish(end) => {
                 if !self.owed.is_empty() {
-                    return Err("the engine leaves while something goes on".to_owned());
+                    let nodes: Vec<u32> = self.owed.iter().map(|(node, _)| node.0).collect();
+                    return Err(format!("the engine leaves while something goes on for {nodes:?}"));
                 }
                 self.check_fold()?;
                 return Ok(Some(end));
@@ -279,7 +284,7 @@ impl World {
                 Owed::Ended { .. } => self.perhaps_act(node),
                 Owed::Undone(_) => {
                     if self.rng.per_mille(500) {
-                        self.acted.remove(&node);
+                        self.unact(node);
                     }
                 }
                 Owed::Prepared(_) | Owed::Probed(_) | Owed::Observed | Owed::Evaluated(_) => {}
@@ -307,6 +312,13 @@ impl World {
             && !action.read_only
         {
             self.acted.insert(node);
+        }
+    }
+
+    /// Undoes a step, or all that is in a group.
+    fn unact(&mut self, node: NodeIndex) {
+        for at in self.judge.inside(node) {
+            self.acted.remove(&at);
         }
     }
 
@@ -400,7 +412,7 @@ impl World {
                     }
                 } else {
                     if self.sabotage != Some(Sabotage::SkipUndo) {
-                        self.acted.remove(&node);
+                        self.unact(node);
                     }
                     UndoEnd::Undone
                 };

@@ -255,23 +255,25 @@ impl Driver {
         attempt: AttemptNo,
     ) -> Result<(Vec<Resolved>, Option<Value>), Cause> {
         let impossible = || Cause::new(FailureKind::Invalid, "there is no way to undo it");
-        let step = self.step(node).ok_or_else(impossible)?;
         let texts = Texts::default();
-        let (mut calls, before) = match &step.undo {
-            Undo::Native => {
+        let resolve = |calls: &[ActionCall], target: Option<&str>| {
+            let resolve = |call| {
+                let (resolved, _) = self.resolve_call(node, attempt, call, target, None, &texts)?;
+                Ok(resolved)
+            };
+            calls.iter().map(resolve).collect::<Result<Vec<_>, Cause>>()
+        };
+        let whole = &self.scheduler.state().graph().node(node).undo;
+        let (mut calls, before) = match self.step(node).map(|step| (step, &step.undo)) {
+            None if whole.is_empty() => return Err(impossible()),
+            None => (resolve(whole, None)?, None),
+            Some((_, Undo::Native)) => {
                 let before = self.scheduler.state().before(node).cloned().unwrap_or_default();
                 let (resolved, _) = self.resolve_step(node, attempt, &texts)?;
                 (vec![resolved], Some(before))
             }
-            Undo::Calls(calls) => {
-                let resolve = |call| {
-                    let target = step.target.as_deref();
-                    let (resolved, _) = self.resolve_call(node, attempt, call, target, None, &texts)?;
-                    Ok(resolved)
-                };
-                (calls.iter().map(resolve).collect::<Result<_, Cause>>()?, None)
-            }
-            Undo::NotNeeded | Undo::Impossible => return Err(impossible()),
+            Some((step, Undo::Calls(calls))) => (resolve(calls, step.target.as_deref())?, None),
+            Some((_, Undo::NotNeeded | Undo::Impossible)) => return Err(impossible()),
         };
         let with_secret = |value: &Value| value.to_string().contains(MASK_IN_BEFORE);
         let masked = before.as_ref().is_some_and(with_secret)

@@ -92,8 +92,8 @@ pub(in crate::load) static PHASE: Object = Object {
         ),
         key(
             "rollback",
-            Shape::Any,
-            "Not used yet: steps say how they are undone.",
+            Shape::OneOrMany(&Shape::Call),
+            "How to undo the phase as a whole, in place of what its steps say.",
         ),
         key(
             "checkpoint",
@@ -101,8 +101,12 @@ pub(in crate::load) static PHASE: Object = Object {
             "The point that is reached when it has ended well.",
         ),
         key("max_parallel", Shape::Count, "How many of its steps at once."),
-        key("timeout", Shape::Duration, "The time limit of the phase."),
-        key("needs", Shape::Any, "Not used yet: phases run in their order."),
+        key("timeout", Shape::Duration, "The time limit of the whole phase."),
+        key(
+            "needs",
+            Shape::OneOrMany(&Shape::Text),
+            "The phases that must have ended well; all before it if it is not given.",
+        ),
     ],
 };
 
