@@ -3,6 +3,8 @@
 mod cli;
 mod crash;
 mod engine;
+mod examples;
+mod flow;
 mod interrupt;
 mod lock;
 mod upgrade;
