@@ -1,8 +1,8 @@
 //! The order of steps and phases that say what they need.
 
-use super::phase::Phase;
+use super::phase::{Phase, PhaseOptions};
 use super::report::Report;
-use super::step::Step;
+use super::step::{LoopOptions, Step};
 use super::suggest::did_you_mean;
 use super::yaml::Spanned;
 use caxplan_model::Span;
@@ -59,23 +59,27 @@ pub(super) fn order(steps: &[Step], report: &mut Report) -> DagOrder {
 }
 
 /// Resolves the `needs` of phases. One without `needs` is a barrier: it needs all phases before it.
-pub(super) fn order_of_phases<'p>(phases: impl Iterator<Item = &'p Phase>, report: &mut Report) -> DagOrder {
+pub(super) fn order_of_phases(
+    phases: &[Phase],
+    options: &[(PhaseOptions, LoopOptions)],
+    report: &mut Report,
+) -> DagOrder {
     let mut barrier = 0;
-    let item = |(at, phase): (usize, &'p Phase)| {
-        let needs = phase.options.needs.as_deref();
+    let mut items = Vec::with_capacity(phases.len());
+    for (at, (phase, (options, _))) in phases.iter().zip(options).enumerate() {
+        let needs = options.needs.as_deref();
         // What stands before the last barrier has ended when that has.
         let implied = match needs {
             Some(_) => Vec::new(),
             None => (std::mem::replace(&mut barrier, at)..at).collect(),
         };
-        Item {
+        items.push(Item {
             name: Some(phase.name.value.as_str()),
             span: phase.span,
             needs: needs.unwrap_or_default(),
             implied,
-        }
-    };
-    let items: Vec<Item<'_>> = phases.enumerate().map(item).collect();
+        });
+    }
     let words = Words {
         unknown: "the plan has no phase",
         code: "unknown-phase",

@@ -7,7 +7,7 @@ use super::library::Library;
 use super::names::{Names, Use, View};
 use super::overrides::Overrides;
 use super::parts::Bound;
-use super::phase::{Order, Phase};
+use super::phase::{Order, Phase, PhaseOptions};
 use super::plan::Defaults;
 use super::report::Report;
 use super::request::Label;
@@ -67,17 +67,16 @@ impl Lowering<'_, '_> {
         around: &Place,
     ) -> NodeKind {
         self.check_names(phases);
-        let phases: Vec<(Phase, LoopOptions)> = phases
+        let options: Vec<(PhaseOptions, LoopOptions)> = phases
             .iter()
             .map(|phase| self.overridden(phase, around))
             .collect();
-        let kind = if phases.iter().any(|(phase, _)| phase.options.needs.is_some()) {
-            self.phases_by_need(arena, parent, &phases, around)
+        let kind = if options.iter().any(|(options, _)| options.needs.is_some()) {
+            self.phases_by_need(arena, parent, phases, &options, around)
         } else {
-            let lower =
-                |(phase, loops): &(Phase, LoopOptions)| self.phase(arena, parent, phase, loops, around);
+            let lower = |(phase, options)| self.phase(arena, parent, phase, options, around);
             NodeKind::Sequence {
-                children: phases.iter().map(lower).collect(),
+                children: phases.iter().zip(&options).map(lower).collect(),
             }
         };
         self.names.settle_steps(self.report);
@@ -100,15 +99,11 @@ impl Lowering<'_, '_> {
         }
     }
 
-    /// A phase with what the plan's overrides say of it, and of its loops.
-    fn overridden(&mut self, phase: &Phase, around: &Place) -> (Phase, LoopOptions) {
+    /// What is said of a phase, overrides included, and what these say of its loops.
+    fn overridden(&mut self, phase: &Phase, around: &Place) -> (PhaseOptions, LoopOptions) {
         let path = join(&around.path, &slug(&phase.name.value));
         let over = self.overrides.phase(&path, self.report);
-        let phase = Phase {
-            options: over.options.over(phase.options.clone()),
-            ..phase.clone()
-        };
-        (phase, over.loops)
+        (over.options.over(phase.options.clone()), over.loops)
     }
 
     /// Lowers phases of which some say what they need: each sees the steps of those that it needs, however indirectly.
@@ -116,10 +111,11 @@ impl Lowering<'_, '_> {
         &mut self,
         arena: &mut Arena,
         parent: NodeIndex,
-        phases: &[(Phase, LoopOptions)],
+        phases: &[Phase],
+        options: &[(PhaseOptions, LoopOptions)],
         around: &Place,
     ) -> NodeKind {
-        let order = dag::order_of_phases(phases.iter().map(|(phase, _)| phase), self.report);
+        let order = dag::order_of_phases(phases, options, self.report);
         let mark = self.names.ended.mark();
         let mut ended: Vec<Vec<String>> = vec![Vec::new(); phases.len()];
         let mut children = vec![parent; phases.len()];
@@ -130,8 +126,7 @@ impl Lowering<'_, '_> {
                     .for_each(|name| self.names.ended.push(name.clone()));
             }
             let own = self.names.ended.mark();
-            let (phase, loops) = &phases[at];
-            children[at] = self.phase(arena, parent, phase, loops, around);
+            children[at] = self.phase(arena, parent, &phases[at], &options[at], around);
             ended[at] = self.names.ended.back_to(own);
             self.names.ended.back_to(mark);
         }
@@ -149,10 +144,10 @@ impl Lowering<'_, '_> {
         arena: &mut Arena,
         parent: NodeIndex,
         phase: &Phase,
-        loops: &LoopOptions,
+        (options, loops): &(PhaseOptions, LoopOptions),
         around: &Place,
     ) -> NodeIndex {
-        let options = phase.options.clone();
+        let options = options.clone();
         let segment = slug(&phase.name.value);
         let index = arena.add(parent, &join(&around.prefix, &segment));
         let max = options.max_parallel.unwrap_or(0);
