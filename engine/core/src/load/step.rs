@@ -5,8 +5,7 @@ use super::keys::{LOOP, ON_FAILURE, STEP, WATCH};
 use super::monitors::MonitorSpec;
 use super::parts::Made;
 use super::read::{
-    Fields, count, duration_text, list, note_examples, text, texts, unknown_key, unknown_key_or,
-    wrong,
+    Fields, count, duration_text, list, note_examples, text, texts, unknown_key, unknown_key_or, wrong,
 };
 use super::report::Report;
 use super::retry;
