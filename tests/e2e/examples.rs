@@ -1,6 +1,6 @@
 //! Every example under `examples/features` runs as its first lines say.
 
-use caxton_tests::Sandbox;
+use caxton_tests::{Sandbox, root};
 use std::path::{Path, PathBuf};
 
 /// A file below `examples/features`, arguments, the exit code, and texts that must appear.
@@ -53,9 +53,110 @@ fn every_example_is_in_the_table() {
             .to_string_lossy()
             .into_owned();
         let plan = name.ends_with(".yaml");
-        assert!(
-            !plan || EXAMPLES.iter().any(|(file, ..)| *file == name),
-            "{name} is run by no test"
-        );
+        let is_run = EXAMPLES.iter().any(|(file, ..)| *file == name)
+            || COMMANDS.iter().any(|(file, ..)| *file == name);
+        assert!(!plan || is_run, "{name} is run by no test");
+    }
+}
+
+/// As [`EXAMPLES`], with the whole command: `FILE` is the file, `HERE` a folder of its own.
+type Command = (&'static str, &'static [&'static str], i32, &'static str);
+
+const COMMANDS: &[Command] = &[
+    (
+        "maintenance.yaml",
+        &["run", "FILE#daily", "-p", "folder=HERE"],
+        0,
+        "site/daily succeeded",
+    ),
+    (
+        "maintenance.yaml",
+        &["run", "FILE#weekly", "-p", "folder=HERE"],
+        0,
+        "site/weekly succeeded",
+    ),
+    (
+        "maintenance.yaml",
+        &["run", "FILE#quarterly"],
+        5,
+        "caxplan approve",
+    ),
+    (
+        "maintenance.yaml",
+        &["run", "FILE#quarterly", "--yes"],
+        0,
+        "site/quarterly succeeded",
+    ),
+    (
+        "maintenance.yaml",
+        &["run", "FILE"],
+        2,
+        "`#daily`, `#weekly`, `#quarterly`",
+    ),
+    (
+        "backup.yaml",
+        &["run", "FILE#full_backup", "-p", "folder=HERE"],
+        0,
+        "site-backup/full_backup succeeded",
+    ),
+    (
+        "backup.yaml",
+        &["run", "FILE#incremental_backup", "-p", "folder=HERE"],
+        0,
+        "site-backup/incremental_backup succeeded",
+    ),
+    (
+        "health-checks.yaml",
+        &["check", "FILE"],
+        0,
+        "process_count was 180, expected < max_processes (500)",
+    ),
+    (
+        "alerts.yaml",
+        &["check", "FILE", "-p", "to=HERE/calls"],
+        1,
+        "pending",
+    ),
+    (
+        "alerts.yaml",
+        &["run", "FILE#cpu_busy", "-p", "to=HERE/calls"],
+        0,
+        "site-alerts/cpu_busy succeeded",
+    ),
+];
+
+#[test]
+fn every_file_of_several_plans_does_what_it_says() {
+    let sandbox = Sandbox::new();
+    // Where they cannot leave anything in the checkout.
+    for folder in ["examples", "plans"] {
+        copy(&root().join(folder), &sandbox.path().join(folder));
+    }
+    let here = sandbox.path().join("here");
+    std::fs::create_dir(&here).expect("made");
+    let here = here.to_str().expect("UTF-8");
+    for (file, words, code, text) in COMMANDS {
+        let file = format!("examples/features/{file}");
+        let words: Vec<String> = words
+            .iter()
+            .map(|word| word.replace("FILE", &file).replace("HERE", here))
+            .collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        eprintln!("caxplan {}", words.join(" "));
+        sandbox.caxplan(&words).expect_code(*code).expect_text(text);
+    }
+}
+
+/// Copies the plans of a folder, and of those in it.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("made");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let target = to.join(path.file_name().expect("a name"));
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            std::fs::copy(&path, &target).expect("copied");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod cli;
 mod crash;
+mod documents;
 mod engine;
 mod examples;
 mod flow;

@@ -157,6 +157,24 @@ const HELP: &[Help] = &[
         codes: JOURNAL_CODES,
     },
     Help {
+        command: "check",
+        examples: &[
+            (
+                "caxplan check health.yaml --use actions.yaml",
+                "look once at all that the monitors watch",
+            ),
+            (
+                "caxplan check alerts.yaml node_down",
+                "look at one rule, and do its action if it fires",
+            ),
+            (
+                "caxplan check alerts.yaml --watch",
+                "look again and again, and say what changes",
+            ),
+        ],
+        codes: "0 all is well, 1 something is not, could not be told, or an action failed, 2 invalid file or usage",
+    },
+    Help {
         command: "runs",
         examples: &[
             ("caxplan runs", "the newest runs"),

@@ -2,7 +2,9 @@
 
 use crate::failure::{Answer, Failure, INVALID};
 use crate::ui;
-use caxplan_core::load::{Diagnostics, LoadRequest, Loaded, ReadError, load};
+use caxplan_core::load::{
+    Diagnostics, Entry, LoadRequest, Loaded, Monitor, ReadError, load, load_all, monitors,
+};
 use caxplan_model::{ActionSpec, Map, Value};
 use caxplan_run::Registry;
 use clap::Args;
@@ -75,10 +77,13 @@ pub(crate) struct ParamArguments {
     pub(crate) files: Vec<PathBuf>,
 }
 
+/// How the loader reads a file.
+type Read<'r> = &'r mut dyn FnMut(&str) -> Result<String, ReadError>;
+
 /// A plan that could be loaded, or the exit code after its errors were shown.
-pub(crate) enum Checked {
+pub(crate) enum Checked<T = Box<Loaded>> {
     /// It can run.
-    Valid(Box<Loaded>),
+    Valid(T),
     /// It cannot; everything wrong with it has been said.
     Invalid(ExitCode),
 }
@@ -91,6 +96,36 @@ impl PlanArguments {
 
     /// As [`PlanArguments::load`], with these parameters in place of those of the command line.
     pub(crate) fn load_with(&self, registry: &Registry, params: &Map) -> Answer<Checked> {
+        self.ask(registry, params, |request, read| {
+            let loaded = load(request, read)?;
+            let warnings = loaded.warnings.clone();
+            Ok((Box::new(loaded), warnings))
+        })
+    }
+
+    /// Loads everything that the file holds.
+    pub(crate) fn load_all(&self, registry: &Registry) -> Answer<Checked<Vec<(Entry, Loaded)>>> {
+        self.ask(registry, &self.params.values()?, |request, read| {
+            let all = load_all(request, read)?;
+            Ok((all.plans, all.warnings))
+        })
+    }
+
+    /// Loads what a file of monitors or alert rules looks at.
+    pub(crate) fn monitors(&self, registry: &Registry) -> Answer<Checked<Vec<Monitor>>> {
+        self.ask(registry, &self.params.values()?, |request, read| {
+            let all = monitors(request, read)?;
+            Ok((all.monitors, all.warnings))
+        })
+    }
+
+    /// Asks the loader. Says its warnings, or all its errors, on the standard error.
+    fn ask<T>(
+        &self,
+        registry: &Registry,
+        params: &Map,
+        ask: impl FnOnce(&LoadRequest<'_>, Read<'_>) -> Result<(T, Diagnostics), Diagnostics>,
+    ) -> Answer<Checked<T>> {
         let actions: Vec<ActionSpec> = registry.actions().cloned().collect();
         let libraries: Vec<String> = self.libraries.iter().map(|path| text(path)).collect();
         let inventory = self.inventory.as_deref().map(text);
@@ -102,12 +137,12 @@ impl PlanArguments {
             params,
             actions: &actions,
         };
-        Ok(match load(&request, &mut read) {
-            Ok(loaded) => {
-                if !loaded.warnings.items.is_empty() {
-                    show(&loaded.warnings);
+        Ok(match ask(&request, &mut read) {
+            Ok((loaded, warnings)) => {
+                if !warnings.items.is_empty() {
+                    show(&warnings);
                 }
-                Checked::Valid(Box::new(loaded))
+                Checked::Valid(loaded)
             }
             Err(diagnostics) => {
                 show(&diagnostics);

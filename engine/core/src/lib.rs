@@ -11,6 +11,7 @@ pub mod condition;
 pub mod diff;
 pub mod expand;
 pub mod load;
+pub mod monitor;
 pub mod preview;
 pub mod schedule;
 pub mod template;

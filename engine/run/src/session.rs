@@ -173,6 +173,11 @@ impl Session {
     }
 }
 
+/// An id that no other run has, and that sorts behind all before it.
+pub(crate) fn new_run_id() -> RunId {
+    RunId::new(ulid::Ulid::new().to_string().to_ascii_lowercase())
+}
+
 /// The state that records make of a graph.
 pub fn fold(run: &RunId, graph: Graph, records: &[Record]) -> Result<State, SessionError> {
     let mut state = State::new(graph);

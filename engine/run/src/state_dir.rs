@@ -66,6 +66,11 @@ impl StateDir {
         self.root.join("caxplan.db")
     }
 
+    /// The file that says where alerts stand.
+    pub fn alerts(&self) -> PathBuf {
+        self.root.join("alerts.db")
+    }
+
     /// The folder of the locks' files.
     pub fn locks(&self) -> PathBuf {
         self.root.join("locks")

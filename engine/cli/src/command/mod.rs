@@ -3,6 +3,7 @@
 mod adapters;
 mod approve;
 mod cancel;
+mod check;
 mod completions;
 mod graph;
 mod logs;
@@ -36,6 +37,7 @@ pub(crate) enum Command {
     Logs(logs::Logs),
     Pause(pause::Pause),
     Cancel(cancel::Cancel),
+    Check(check::Check),
     Approve(approve::Approve),
     Verify(verify::Verify),
     Adapters(adapters::Adapters),
@@ -61,6 +63,7 @@ impl Command {
             Self::Logs(logs) => logs.execute(),
             Self::Pause(pause) => pause.execute(),
             Self::Cancel(cancel) => cancel.execute(),
+            Self::Check(check) => check.execute(),
             Self::Approve(approve) => approve.execute(),
             Self::Verify(verify) => verify.execute(),
             Self::Adapters(adapters) => adapters.execute(),

@@ -1,6 +1,7 @@
 //! What users see.
 
 mod account;
+pub(crate) mod checks;
 mod json;
 mod lines;
 mod live;

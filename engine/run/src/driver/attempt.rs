@@ -1,6 +1,6 @@
 //! One attempt at something, from the first call of an adapter to an outcome that is fit for the journal.
 
-use super::job::Resolved;
+use crate::resolve::Resolved;
 use caxplan_adapter::Context;
 use caxplan_core::condition;
 use caxplan_core::template::Scope;
@@ -13,7 +13,7 @@ use std::panic::AssertUnwindSafe;
 const STOP_WITHIN: std::time::Duration = std::time::Duration::from_secs(15);
 
 /// Performs a call within a time limit. Cancel safe in the sense of the contract: `context.cancel` stops it.
-pub(super) async fn perform(resolved: &Resolved, context: &Context) -> Outcome {
+pub(crate) async fn perform(resolved: &Resolved, context: &Context) -> Outcome {
     let work = resolved.adapter.perform(&resolved.call, context);
     within(work, resolved.limit, context)
         .await
@@ -131,7 +131,7 @@ pub(super) async fn within<T: Answer>(
 }
 
 /// A success that does not meet what the plan expects of it is a failure. What was done stays done.
-pub(super) fn expect(checks: &[Check], scope: &Scope, outcome: Outcome) -> Outcome {
+pub(crate) fn expect(checks: &[Check], scope: &Scope, outcome: Outcome) -> Outcome {
     let (output, effect) = match &outcome {
         Outcome::Changed { output } => (output, FailureEffect::Possible),
         Outcome::Unchanged { output } => (output, FailureEffect::None),
@@ -203,14 +203,32 @@ pub(super) fn breach_of(outcome: &Outcome, checks: &[Check], scope: &Scope) -> O
     (!details.is_empty()).then(|| details.join("; "))
 }
 
-/// A scope in which the fields of an output stand before everything else.
-fn over(scope: &Scope, output: &Value) -> Value {
+/// A scope in which the fields of an output stand before everything else. Of a program that printed one JSON object, the
+/// fields of that are seen too, behind the output's own; and behind all the others the plan's variables, which so can be
+/// the limit of a condition (`agent_count < max_agents`).
+pub(crate) fn over(scope: &Scope, output: &Value) -> Value {
     let mut root = scope.root.clone();
+    let vars = root.get("vars").and_then(Value::as_object).cloned();
     if let (Value::Object(root), Value::Object(fields)) = (&mut root, output) {
+        for (name, value) in vars.into_iter().flatten() {
+            root.entry(name).or_insert(value);
+        }
+        for (name, value) in printed(output).into_iter().flatten() {
+            root.insert(name, value);
+        }
         for (name, value) in fields {
             root.insert(name.clone(), value.clone());
         }
         root.insert("output".to_owned(), output.clone());
     }
     root
+}
+
+/// The object that a program printed, if it printed nothing else.
+fn printed(output: &Value) -> Option<caxplan_model::Map> {
+    let text = output.get("stdout")?.as_str()?.trim();
+    if !text.starts_with('{') {
+        return None;
+    }
+    serde_json::from_str(text).ok()
 }

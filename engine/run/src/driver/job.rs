@@ -5,8 +5,9 @@ use super::attempt::{breach_of, expect, perform, verdict_of, within};
 use crate::mask::MASK_IN_BEFORE;
 use crate::orphans::RUN_ID_VARIABLE;
 use crate::output::StepOutput;
-use crate::scope::{Texts, target_of};
-use caxplan_adapter::{Adapter, Call, Context};
+use crate::resolve::{READ_TIMEOUT, Resolved, Resolver};
+use crate::scope::Texts;
+use caxplan_adapter::Context;
 use caxplan_core::schedule::Event;
 use caxplan_core::template::{self, Scope};
 use caxplan_model::{
@@ -16,16 +17,6 @@ use caxplan_model::{
 use std::future::Future;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
-
-/// The time limit of what only reads (a forecast, a probe, an observation), if its action has none of its own.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// A call of which nothing is left to choose.
-pub(super) struct Resolved {
-    pub(super) adapter: Arc<dyn Adapter>,
-    pub(super) call: Call,
-    pub(super) limit: Option<Duration>,
-}
 
 /// What an attempt works with beside its call.
 pub(super) struct Desk {
@@ -303,39 +294,14 @@ impl Driver {
         limit: Option<Duration>,
         texts: &Texts,
     ) -> Result<(Resolved, Scope), Cause> {
-        let masked =
-            |message: String| Cause::new(FailureKind::Template, self.outputs.masker().text(&message));
-        let unknown = || {
-            Cause::new(
-                FailureKind::NotFound,
-                format!("there is no action `{}`", call.action),
-            )
+        let resolver = Resolver {
+            registry: &self.registry,
+            surroundings: &self.surroundings,
+            state: self.scheduler.state(),
+            run: &self.run,
+            masker: &self.outputs.masker(),
         };
-        let state = self.scheduler.state();
-        let adapter = self.registry.adapter(&call.action).cloned().ok_or_else(unknown)?;
-        let spec = self.registry.action(&call.action).ok_or_else(unknown)?;
-        let texts = texts.clone().and_map(&call.with);
-        let texts = match target {
-            Some(target) if template::is_template(target) => texts.and_text(target),
-            Some(_) | None => texts,
-        };
-        let mut scope = self.surroundings.scope(state, node, &texts);
-        let target = target_of(target, state, &mut scope).map_err(masked)?;
-        let with = if texts.are_plain() {
-            call.with.clone()
-        } else {
-            template::resolve_map(&call.with, &scope).map_err(masked)?
-        };
-        let call = Call {
-            action: call.action.clone(),
-            with,
-            target,
-            run: self.run.clone(),
-            step: state.graph().node(node).id.clone(),
-            attempt,
-        };
-        let limit = limit.or(spec.default_timeout);
-        Ok((Resolved { adapter, call, limit }, scope))
+        resolver.resolve(node, attempt, call, target, limit, texts)
     }
 
     fn desk(&self, node: NodeIndex, attempt: AttemptNo) -> Desk {

@@ -4,7 +4,7 @@
 //! turn durable in one transaction, then carry out the commands. That is stricter than asked (a command waits for the
 //! records before it, and here for those behind it too) and costs one sync of the disk per turn, however much happens.
 
-mod attempt;
+pub(crate) mod attempt;
 mod job;
 mod notify;
 mod signals;

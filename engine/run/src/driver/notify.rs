@@ -4,9 +4,10 @@
 //! record: the same end is never told twice. If the engine dies in between, nobody is told, and the account says so.
 
 use super::attempt::perform;
-use super::job::{Desk, Resolved};
+use super::job::Desk;
 use super::signals::Signals;
 use super::{Driver, DriverError};
+use crate::resolve::Resolved;
 use crate::{clock, session};
 use caxplan_core::account::{Account, StepCounts, next_commands, step_of_end};
 use caxplan_core::schedule::Event;
