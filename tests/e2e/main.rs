@@ -8,4 +8,5 @@ mod examples;
 mod flow;
 mod interrupt;
 mod lock;
+mod schedule;
 mod upgrade;

@@ -12,6 +12,11 @@ struct Needed {
 
 /// One line per program, sorted by package.
 const NEEDED: &[Needed] = &[
+    // tests/e2e/schedule.rs: a real cron, in a namespace of its own.
+    Needed {
+        program: "cron",
+        package: "cron",
+    },
     // tests/e2e/editor.rs: the language server that editors use.
     Needed {
         program: "node",
@@ -20,6 +25,11 @@ const NEEDED: &[Needed] = &[
     Needed {
         program: "npm",
         package: "npm",
+    },
+    // tests/e2e/schedule.rs: whether units are right.
+    Needed {
+        program: "systemd-analyze",
+        package: "systemd",
     },
 ];
 

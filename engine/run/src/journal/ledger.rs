@@ -125,28 +125,32 @@ impl Ledger {
     ) -> Result<Timestamp, JournalError> {
         const MINUTE: u64 = 60_000;
         let (plan, entry) = columns(key);
-        let mut read = || -> rusqlite::Result<Timestamp> {
-            let transaction = self
-                .journal
-                .connection
-                .transaction_with_behavior(TransactionBehavior::Deferred)?;
-            let known: Option<(Vec<u8>, i64)> = transaction
+        let known = |connection: &Connection| -> rusqlite::Result<Option<Timestamp>> {
+            let known: Option<(Vec<u8>, i64)> = connection
                 .prepare_cached("SELECT times, considered FROM schedules WHERE plan = ?1 AND entry = ?2")?
                 .query_row(params![plan, entry], |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()?;
-            if let Some((_, considered)) = known.filter(|(known, _)| *known == times.0) {
-                return Ok(column::to_time(considered));
+            let same = known.filter(|(known, _)| *known == times.0);
+            Ok(same.map(|(_, considered)| column::to_time(considered)))
+        };
+        // Nearly always: without a write, which would wait for others who write.
+        if let Some(considered) =
+            known(&self.journal.connection).map_err(|error| self.journal.error(error))?
+        {
+            return Ok(considered);
+        }
+        self.write(|connection| {
+            if let Some(considered) = known(connection)? {
+                return Ok(considered);
             }
             let considered = Timestamp((now.0 - now.0 % MINUTE).saturating_sub(1));
-            transaction.execute(
+            connection.execute(
                 "INSERT INTO schedules (plan, entry, times, considered) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (plan, entry) DO UPDATE SET times = ?3, considered = ?4",
                 params![plan, entry, times.0.as_slice(), column::from_time(considered)],
             )?;
-            transaction.commit()?;
             Ok(considered)
-        };
-        read().map_err(|error| self.journal.error(error))
+        })
     }
 
     /// Decides a due time without a run. Answers whether it was open until now. Durable when this returns.
