@@ -193,7 +193,11 @@ const HELP: &[Help] = &[
                 "caxplan show --last",
                 "where the newest run stands, and what to type next",
             ),
-            ("caxplan show 01kb --output markdown", "as a report"),
+            ("caxplan show 01kb --steps", "every step, nothing folded"),
+            (
+                "caxplan show 01kb rolling_upgrade/node-2/upgrade",
+                "all about one step",
+            ),
         ],
         codes: JOURNAL_CODES,
     },

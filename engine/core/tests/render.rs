@@ -1,6 +1,6 @@
 //! What reviewers and operators read: previews before a run, accounts after it.
 
-use caxplan_core::account::Account;
+use caxplan_core::account::{Account, TextStyle};
 use caxplan_core::preview::{Change, Forecasted, build};
 use caxplan_core::schedule::{Command, Event, Scheduler, State};
 use caxplan_model::{
@@ -202,6 +202,15 @@ fn seconds(at: Timestamp) -> String {
     format!("{} s", at.0 / 1_000)
 }
 
+fn plain() -> TextStyle<'static> {
+    TextStyle {
+        color: false,
+        all: false,
+        time: &seconds,
+        clock: &seconds,
+    }
+}
+
 #[test]
 fn an_account_says_what_happened() {
     let (state, records) = run(upgrade(), &changed, &|_| UndoEnd::Undone);
@@ -220,10 +229,7 @@ fn an_account_says_where_every_target_stands_after_a_rollback() {
         _ => changed(id),
     };
     let (state, records) = run(upgrade(), &fails, &|_| UndoEnd::Undone);
-    insta::assert_snapshot!(
-        "rolled_back",
-        Account::of(&state, &records).to_text(false, &seconds)
-    );
+    insta::assert_snapshot!("rolled_back", Account::of(&state, &records).to_text(plain()));
     let stuck = |id: &str| match id {
         "rolling/node-1/upgrade" => UndoEnd::Failed {
             cause: caxplan_model::Cause::new(FailureKind::Unavailable, "node-1 does not answer"),
@@ -231,5 +237,5 @@ fn an_account_says_where_every_target_stands_after_a_rollback() {
         _ => UndoEnd::Undone,
     };
     let (state, records) = run(upgrade(), &fails, &stuck);
-    insta::assert_snapshot!("stuck", Account::of(&state, &records).to_text(false, &seconds));
+    insta::assert_snapshot!("stuck", Account::of(&state, &records).to_text(plain()));
 }

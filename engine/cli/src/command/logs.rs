@@ -86,7 +86,7 @@ fn as_json(chunk: &LogChunk) -> serde_json::Value {
 }
 
 /// A step as a user names it: by its id, or by a name that only one step has.
-fn full_id(step: &str, graph: &caxplan_model::Graph) -> Answer<String> {
+pub(super) fn full_id(step: &str, graph: &caxplan_model::Graph) -> Answer<String> {
     let is_prefix = |id: &str| id == step || id.strip_prefix(step).is_some_and(|rest| rest.starts_with('/'));
     if graph.nodes.iter().any(|node| is_prefix(node.id.as_str())) {
         return Ok(step.to_owned());

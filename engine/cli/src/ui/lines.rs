@@ -1,10 +1,10 @@
 //! One line per event, with the time: for logs, pipes and CI.
 
 use super::narrate::Narrator;
-use super::{Loudness, Paint, say};
+use super::{Loudness, Paint, say, time_of_day};
 use caxplan_adapter::Stream;
 use caxplan_core::schedule::State;
-use caxplan_model::{Record, RecordSeq, Timestamp, UndoEnd};
+use caxplan_model::{Record, RecordSeq, UndoEnd};
 use caxplan_run::{LogChunk, Observer};
 
 /// Writes lines to the standard error.
@@ -65,14 +65,4 @@ pub(super) fn output_lines(chunk: &LogChunk) -> Vec<String> {
     let text = String::from_utf8_lossy(&chunk.bytes);
     let lines = text.lines().filter(|line| !line.trim().is_empty());
     lines.map(|line| format!("  {} │ {line}", chunk.step)).collect()
-}
-
-fn time_of_day(at: Timestamp) -> String {
-    let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
-    let zoned = jiff::Timestamp::from_millisecond(millis).map(|at| {
-        at.to_zoned(jiff::tz::TimeZone::system())
-            .strftime("%H:%M:%S")
-            .to_string()
-    });
-    zoned.unwrap_or_default()
 }

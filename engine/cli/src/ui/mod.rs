@@ -10,9 +10,9 @@ mod paint;
 mod table;
 
 pub(crate) use account::finish;
-pub(crate) use caxplan_core::account::next_commands;
+pub(crate) use caxplan_core::account::{next_commands, while_running};
 pub(crate) use paint::Paint;
-pub(crate) use table::{Listing, Table, date_time, end_word, rounded};
+pub(crate) use table::{Listing, Table, date_time, end_word, rounded, time_of_day};
 
 use caxplan_model::{Graph, RunId};
 use caxplan_run::Observer;

@@ -78,10 +78,19 @@ impl<const N: usize> Table<N> {
 
 /// A point in time in the user's zone.
 pub(crate) fn date_time(at: Timestamp) -> String {
+    local(at, "%Y-%m-%d %H:%M:%S")
+}
+
+/// The same without the date.
+pub(crate) fn time_of_day(at: Timestamp) -> String {
+    local(at, "%H:%M:%S")
+}
+
+fn local(at: Timestamp, format: &str) -> String {
     let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
     let zoned = jiff::Timestamp::from_millisecond(millis).map(|at| {
         at.to_zoned(jiff::tz::TimeZone::system())
-            .strftime("%Y-%m-%d %H:%M:%S")
+            .strftime(format)
             .to_string()
     });
     zoned.unwrap_or_default()

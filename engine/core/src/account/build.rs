@@ -1,22 +1,22 @@
 //! From state and records to the account.
 
 use super::notified::notifications;
-use super::{Account, PhaseAccount, StepAccount, TargetAccount};
+use super::{Account, Note, PhaseAccount, StepAccount, story, target, trouble};
 use crate::schedule::{NodeStatus, State, UndoStatus};
 use crate::template::{Scope, is_template, resolve};
 use caxplan_model::{
-    Answer, Duration, Map, NodeIndex, NodeKind, OnFailure, Outcome, Record, RunEnd, StepId, Timestamp,
-    UndoEnd, Value, WaitReason,
+    Answer, Duration, Map, NodeIndex, NodeKind, OnFailure, Record, RunEnd, StepId, Timestamp, UndoEnd, Value,
+    WaitReason,
 };
 
 /// What the records say about one node, beyond its state.
 #[derive(Clone, Default)]
-struct Trace {
-    first: Option<Timestamp>,
+pub(super) struct Trace {
+    pub(super) first: Option<Timestamp>,
     last: Option<Timestamp>,
     started: Option<Timestamp>,
-    ended: Option<Timestamp>,
-    note: Option<String>,
+    pub(super) ended: Option<Timestamp>,
+    pub(super) note: Option<String>,
     undo_note: Option<String>,
 }
 
@@ -34,7 +34,27 @@ impl Account {
             .rfind(|record| !matches!(record, Record::Notified { .. }))
             .map_or(started, Record::at);
         let id = |node: &NodeIndex| state.graph().node(*node).id.clone();
-        let mut account = Self {
+        let note = |node: NodeIndex, text: String| Note {
+            step: id(&node),
+            text,
+        };
+        let reachable = below(state, NodeIndex::ROOT);
+        let in_doubt = if state.is_rolling_back() {
+            Vec::new()
+        } else {
+            trouble::in_doubt(state, &traces, &reachable)
+        };
+        let questions = reachable
+            .iter()
+            .filter(|node| *state.status(**node) == NodeStatus::Asking)
+            .filter_map(|node| Some(note(*node, question(state, *node)?)))
+            .collect();
+        let undo_failed = reachable
+            .iter()
+            .filter(|node| state.undo_status(**node) == UndoStatus::Failed)
+            .filter_map(|node| Some(note(*node, traces[node.index()].undo_note.clone()?)))
+            .collect();
+        Self {
             plan: state.graph().header.name.clone(),
             by,
             end: state.run_end(),
@@ -42,33 +62,19 @@ impl Account {
             started,
             last,
             phases: phases(state, &traces, last),
-            targets: Vec::new(),
-            in_doubt: Vec::new(),
-            questions: Vec::new(),
+            events: story::story(state, records),
+            failures: trouble::failures(state, &traces, &reachable),
+            targets: target::targets(state, &traces, &reachable),
+            in_doubt,
+            questions,
+            rolling_back: state.is_rolling_back(),
             undone: undone(state, records),
-            undo_failed: Vec::new(),
-            to_undo: Vec::new(),
-            cannot_undo: Vec::new(),
+            undo_failed,
+            to_undo: state.to_undo().iter().map(id).collect(),
+            cannot_undo: state.cannot_undo().iter().map(id).collect(),
             checkpoint: state.last_checkpoint().cloned(),
             notifications: notifications(state, records),
-        };
-        if state.is_rolling_back() {
-            account.to_undo = state.to_undo().iter().map(id).collect();
-            account.cannot_undo = state.cannot_undo().iter().map(id).collect();
         }
-        for (at, trace) in (0..).map(NodeIndex).zip(&traces) {
-            if matches!(state.status(at), NodeStatus::InDoubt(_)) && !state.is_rolling_back() {
-                account.in_doubt.push(id(&at));
-            }
-            if let Some(question) = question(state, at) {
-                account.questions.push((id(&at), question));
-            }
-            if let (UndoStatus::Failed, Some(why)) = (state.undo_status(at), &trace.undo_note) {
-                account.undo_failed.push((id(&at), why.clone()));
-            }
-        }
-        account.targets = targets(state, &traces);
-        account
     }
 }
 
@@ -134,7 +140,7 @@ fn traces(state: &State, records: &[Record]) -> Vec<Trace> {
     traces
 }
 
-fn answered(answer: &Answer, by: &str) -> String {
+pub(super) fn answered(answer: &Answer, by: &str) -> String {
     match answer {
         Answer::Approved => format!("approved by {by}"),
         Answer::Rejected { reason } => format!("rejected by {by}: {reason}"),
@@ -244,7 +250,7 @@ fn below(state: &State, node: NodeIndex) -> Vec<NodeIndex> {
 }
 
 /// The name of the target that a step acts on, as far as the state tells.
-pub(crate) fn target(state: &State, node: NodeIndex) -> Option<String> {
+pub(super) fn target(state: &State, node: NodeIndex) -> Option<String> {
     let text = match &state.graph().node(node).kind {
         NodeKind::Action(action) => action.target.as_ref(),
         NodeKind::Watch(watch) => watch.target.as_ref(),
@@ -281,51 +287,11 @@ fn name_of(value: &Value) -> Option<String> {
     }
 }
 
-fn targets(state: &State, traces: &[Trace]) -> Vec<TargetAccount> {
-    let mut touched: Vec<(Timestamp, NodeIndex)> = (0..)
-        .map(NodeIndex)
-        .zip(traces)
-        .filter(|(node, _)| matches!(&state.graph().node(*node).kind, NodeKind::Action(action) if !action.read_only))
-        .filter_map(|(node, trace)| Some((trace.first?, node)))
-        .collect();
-    touched.sort();
-    let mut targets: Vec<TargetAccount> = Vec::new();
-    for (_, node) in touched {
-        let Some(name) = target(state, node) else { continue };
-        let known = targets.iter().position(|target| target.name == name);
-        let position = known.unwrap_or_else(|| {
-            targets.push(TargetAccount {
-                name,
-                changed: Vec::new(),
-                uncertain: Vec::new(),
-                undone: Vec::new(),
-            });
-            targets.len() - 1
-        });
-        let id = state.graph().node(node).id.clone();
-        let target = &mut targets[position];
-        if state.undo_status(node) == UndoStatus::Undone {
-            target.undone.push(id);
-        } else if state.may_have_acted(node) {
-            let tried = matches!(
-                state.undo_status(node),
-                UndoStatus::Failed | UndoStatus::Retrying { .. }
-            );
-            let certain = matches!(state.outcome(node), Some(Outcome::Changed { .. })) && !tried;
-            if certain && state.status(node).is_ended() {
-                target.changed.push(id);
-            } else {
-                target.uncertain.push(id);
-            }
-        }
-    }
-    targets
-}
-
-fn question(state: &State, node: NodeIndex) -> Option<String> {
-    match (&state.graph().node(node).kind, state.status(node)) {
-        (NodeKind::Approve { question }, NodeStatus::Asking) => Some(question.clone()),
-        (NodeKind::Checklist(list), NodeStatus::Asking) => Some(list.items.join("; ")),
+/// What a step asks a person.
+pub(super) fn question(state: &State, node: NodeIndex) -> Option<String> {
+    match &state.graph().node(node).kind {
+        NodeKind::Approve { question } => Some(question.clone()),
+        NodeKind::Checklist(list) => Some(list.items.join("; ")),
         _ => None,
     }
 }
@@ -438,10 +404,30 @@ fn tolerated(state: &State) -> usize {
         .count()
 }
 
-/// The length of a run up to its last record.
 impl Account {
     /// From the creation of the run to its last record.
     pub fn duration(&self) -> Duration {
         self.last.since(self.started)
+    }
+
+    /// The account of a run that has no end although no engine is at work on it: what was going on is in doubt.
+    #[must_use]
+    pub fn without_engine(mut self) -> Self {
+        if self.end.is_some() {
+            return self;
+        }
+        "its engine died without a word; what was going on then is in doubt until the run is resumed"
+            .clone_into(&mut self.reason);
+        let steps = self.phases.iter_mut().flat_map(|phase| &mut phase.steps);
+        // Waits and watches go on where they stood; only attempts may have acted unseen.
+        for step in steps.filter(|step| step.status == "running" && step.attempts > 0) {
+            step.status = "in_doubt";
+            step.duration = None;
+            self.in_doubt.push(Note {
+                step: step.id.clone(),
+                text: format!("attempt {} was going on when the engine died", step.attempts),
+            });
+        }
+        self
     }
 }

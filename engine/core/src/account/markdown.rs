@@ -1,7 +1,7 @@
 //! The account as a Markdown report.
 
 use super::text::{end_words, mark};
-use super::{Account, NotificationAccount};
+use super::{Account, Note, NotificationAccount};
 use caxplan_model::{StepId, Timestamp};
 use std::fmt::Write as _;
 
@@ -45,20 +45,23 @@ impl Account {
         if !self.targets.is_empty() {
             let _ = writeln!(out, "\n## Targets\n\n| Target | State |\n|---|---|");
             for target in &self.targets {
-                let _ = writeln!(out, "| {} | {} |", cell(&target.name), cell(&target.summary()));
+                let state = format!("{}: {}", target.state.words(), target.summary());
+                let _ = writeln!(out, "| {} | {} |", cell(&target.name), cell(&state));
             }
         }
         let plain = |steps: &[StepId]| steps.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let with = |steps: &[(StepId, String)]| {
-            let entry = |(step, text): &(StepId, String)| format!("{step}: {text}");
-            steps.iter().map(entry).collect::<Vec<_>>()
+        let with = |notes: &[Note]| {
+            let entry = |note: &Note| format!("{}: {}", note.step, note.text);
+            notes.iter().map(entry).collect::<Vec<_>>()
         };
-        list(&mut out, "In doubt", &plain(&self.in_doubt));
+        list(&mut out, "In doubt", &with(&self.in_doubt));
         list(&mut out, "Waits for a person", &with(&self.questions));
         list(&mut out, "Undone", &plain(&self.undone));
         list(&mut out, "Could not be undone", &with(&self.undo_failed));
-        list(&mut out, "Still to be undone", &plain(&self.to_undo));
-        list(&mut out, "Cannot be undone", &plain(&self.cannot_undo));
+        if self.rolling_back {
+            list(&mut out, "Still to be undone", &plain(&self.to_undo));
+            list(&mut out, "Cannot be undone", &plain(&self.cannot_undo));
+        }
         let told: Vec<String> = self
             .notifications
             .iter()

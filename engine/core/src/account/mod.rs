@@ -8,11 +8,17 @@ mod counts;
 mod markdown;
 mod next;
 mod notified;
+mod step;
+mod story;
+mod target;
 mod text;
+mod trouble;
 
 pub use counts::StepCounts;
-pub use next::{next_commands, step_of_end};
+pub use next::{next_commands, step_of_end, while_running};
 pub use notified::NotificationAccount;
+pub use step::{AttemptDetail, StepDetail, TimedNote};
+pub use text::TextStyle;
 
 use caxplan_model::{CheckpointName, Duration, RunEnd, StepId, Timestamp};
 use serde::Serialize;
@@ -34,24 +40,115 @@ pub struct Account {
     pub last: Timestamp,
     /// The phases in order, with their steps.
     pub phases: Vec<PhaseAccount>,
-    /// Every target that a step has touched, in the order in which they were first touched.
+    /// What happened, in order; what went well is gathered.
+    pub events: Vec<Event>,
+    /// What failed for good, those first that the plan does not tolerate.
+    pub failures: Vec<FailureAccount>,
+    /// Every target that steps of the plan change, in the order in which they were first touched.
     pub targets: Vec<TargetAccount>,
-    /// Steps of which nobody knows whether they acted.
-    pub in_doubt: Vec<StepId>,
+    /// Steps of which nobody knows whether they acted, and why.
+    pub in_doubt: Vec<Note>,
     /// What waits for a person: the step, and the question.
-    pub questions: Vec<(StepId, String)>,
+    pub questions: Vec<Note>,
+    /// Whether a rollback has begun.
+    pub rolling_back: bool,
     /// What was undone, in the order in which it was.
     pub undone: Vec<StepId>,
     /// What could not be undone although it was tried: the step, and why.
-    pub undo_failed: Vec<(StepId, String)>,
-    /// What a rollback has still to undo.
+    pub undo_failed: Vec<Note>,
+    /// What a rollback has still to undo, or would undo if one began, in its order.
     pub to_undo: Vec<StepId>,
-    /// What a rollback leaves as it is, because there is no way to undo it.
+    /// What a rollback leaves, or would leave, as it is, because there is no way to undo it.
     pub cannot_undo: Vec<StepId>,
     /// The checkpoint that was reached last.
     pub checkpoint: Option<CheckpointName>,
     /// Who was told of the end.
     pub notifications: Vec<NotificationAccount>,
+}
+
+/// A step, and what there is to say about it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Note {
+    /// Which.
+    pub step: StepId,
+    /// What.
+    pub text: String,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Event {
+    /// When.
+    pub at: Timestamp,
+    /// What kind of thing.
+    pub kind: EventKind,
+    /// Of which step, if of one.
+    pub step: Option<StepId>,
+    /// In words.
+    pub text: String,
+}
+
+/// What kind of thing happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// The run was created.
+    Started,
+    /// An engine took the run up again.
+    Resumed,
+    /// The same, and the one before it had died.
+    EngineDied,
+    /// Steps ended well.
+    EndedWell,
+    /// A step failed for good.
+    Failed,
+    /// An attempt failed, and there was another.
+    Retried,
+    /// A step was skipped.
+    Skipped,
+    /// A wait or a watch began.
+    Timer,
+    /// A watch saw a breach.
+    Breached,
+    /// A person was needed.
+    Waiting,
+    /// A person answered.
+    Answered,
+    /// A person paused the run, or let it go on.
+    Paused,
+    /// A person asked the run to end.
+    Cancelled,
+    /// A rollback began.
+    Rollback,
+    /// Steps were undone.
+    Undone,
+    /// An undo failed.
+    UndoFailed,
+    /// The run left its engine.
+    Ended,
+}
+
+/// A step that failed for good.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FailureAccount {
+    /// Which.
+    pub step: StepId,
+    /// The target that it acts on, if it has one that is known.
+    pub target: Option<String>,
+    /// When.
+    pub at: Option<Timestamp>,
+    /// After how many attempts.
+    pub attempts: u32,
+    /// Why.
+    pub why: String,
+    /// Whether it may have changed something all the same, which was not undone.
+    pub may_have_acted: bool,
+    /// Whether the plan goes on without it.
+    pub tolerated: bool,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// The last lines of what it put out.
+    pub output: Vec<String>,
 }
 
 /// What became of a phase.
@@ -93,34 +190,30 @@ pub struct StepAccount {
 pub struct TargetAccount {
     /// Its name.
     pub name: String,
+    /// Its state in one word.
+    pub state: TargetState,
     /// Steps that changed it, and whose changes are still there.
     pub changed: Vec<StepId>,
     /// Steps that may have changed it: failed midway, in doubt, or half undone.
     pub uncertain: Vec<StepId>,
     /// Steps whose changes were undone.
     pub undone: Vec<StepId>,
+    /// How many changing steps the run has not come to.
+    pub not_reached: usize,
 }
 
-impl TargetAccount {
-    /// One line for a person.
-    pub fn summary(&self) -> String {
-        let count = |steps: &[StepId], what: &str| match steps {
-            [] => None,
-            [step] => Some(format!("{what} by {step}")),
-            steps => Some(format!("{what} by {} steps", steps.len())),
-        };
-        let parts: Vec<String> = [
-            count(&self.uncertain, "perhaps changed"),
-            count(&self.changed, "changed"),
-            count(&self.undone, "restored after a change"),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        if parts.is_empty() {
-            "not changed".to_owned()
-        } else {
-            parts.join(", ")
-        }
-    }
+/// The state of a target; a later one is worse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetState {
+    /// Nothing touched it.
+    Unchanged,
+    /// It was changed and is again as it was.
+    Undone,
+    /// All that the plan does to it is done.
+    Changed,
+    /// Some is done and some is not, or a step failed midway.
+    HalfApplied,
+    /// Nobody can tell.
+    Unknown,
 }

@@ -1,5 +1,6 @@
 //! What to do after a run has left its engine.
 
+use super::{Account, Note};
 use crate::schedule::{NodeStatus, State, UndoStatus};
 use caxplan_model::{NodeIndex, RunEnd, RunId, StepId};
 
@@ -27,14 +28,38 @@ pub fn next_commands(run: &RunId, end: Option<RunEnd>, state: &State) -> Vec<(St
             }
             next
         }
-        Some(RunEnd::Stuck) => vec![
-            command(&format!("show {run}"), "says where every step stands"),
-            resume("tries again to undo"),
-        ],
+        Some(RunEnd::Stuck) => {
+            let mut next = vec![resume("tries again to undo, once the cause is removed")];
+            if let Some(step) = step_of_end(state, RunEnd::Stuck) {
+                next.push(command(
+                    &format!("logs {run} --step {step}"),
+                    "shows what it put out",
+                ));
+            }
+            next
+        }
         Some(RunEnd::Waiting) => waiting(run, state),
         Some(RunEnd::Cancelled) => vec![resume("goes on where it stopped"), undo()],
         None => vec![resume("goes on where its engine died"), undo()],
     }
+}
+
+/// The commands that make sense while an engine is at work on the run.
+pub fn while_running(run: &RunId, account: &Account) -> Vec<(String, String)> {
+    let approve = |note: &Note| {
+        let command = format!("caxplan approve {run} {}", note.step);
+        (command, format!("says yes to: {}", note.text))
+    };
+    let mut next: Vec<(String, String)> = account.questions.iter().map(approve).collect();
+    next.push((
+        format!("caxplan logs {run} --follow"),
+        "shows what its steps put out".to_owned(),
+    ));
+    next.push((
+        format!("caxplan pause {run}"),
+        "lets running steps end and starts none".to_owned(),
+    ));
+    next
 }
 
 fn waiting(run: &RunId, state: &State) -> Vec<(String, String)> {
@@ -43,12 +68,25 @@ fn waiting(run: &RunId, state: &State) -> Vec<(String, String)> {
         match state.status(at) {
             NodeStatus::Asking => {
                 let approve = format!("caxplan approve {run} {} && caxplan resume {run}", node.id);
-                next.push((approve, "approves it and goes on".to_owned()));
+                next.push((approve, "says yes and goes on".to_owned()));
+                let reject = format!(
+                    "caxplan approve {run} {} --reject && caxplan resume {run}",
+                    node.id
+                );
+                next.push((reject, "says no: the step has failed".to_owned()));
             }
             NodeStatus::InDoubt(_) => {
-                let rerun = format!("caxplan resume {run} --in-doubt rerun");
-                let why = format!("runs {} again (or assume-done, or fail)", node.id);
-                next.push((rerun, why));
+                let resume = |what: &str| format!("caxplan resume {run} --in-doubt {what}");
+                let id = &node.id;
+                next.push((
+                    resume("assume-done"),
+                    format!("if you have seen that {id} did its work"),
+                ));
+                next.push((resume("rerun"), format!("if {id} may run again")));
+                next.push((
+                    resume("fail"),
+                    format!("takes {id} as failed; a rollback will undo it"),
+                ));
             }
             NodeStatus::Pending
             | NodeStatus::Active
@@ -61,7 +99,15 @@ fn waiting(run: &RunId, state: &State) -> Vec<(String, String)> {
     }
     if next.is_empty() {
         next.push((format!("caxplan resume {run}"), "goes on".to_owned()));
+        if let Some(step) = step_of_end(state, RunEnd::Failed) {
+            let logs = format!("caxplan logs {run} --step {step}");
+            next.push((logs, "shows what it put out".to_owned()));
+        }
     }
+    next.push((
+        format!("caxplan rollback {run}"),
+        "undoes what was done, in reverse order".to_owned(),
+    ));
     next
 }
 
