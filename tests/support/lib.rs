@@ -3,7 +3,9 @@
 mod process;
 mod random;
 mod sandbox;
+mod terminal;
 
 pub use process::{Background, Finished, wait_until};
 pub use random::Random;
 pub use sandbox::{Sandbox, releases, root};
+pub use terminal::Terminal;

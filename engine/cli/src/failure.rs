@@ -12,6 +12,9 @@ pub(crate) const INVALID: u8 = 2;
 /// Exit code: a lock is held.
 pub(crate) const LOCKED: u8 = 6;
 
+/// Exit code: a person interrupted it.
+const INTERRUPTED: u8 = 130;
+
 /// Why a command could not do its work.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -32,6 +35,14 @@ impl Failure {
             causes: Vec::new(),
             hint: None,
             code: FAILED,
+        }
+    }
+
+    /// A person interrupted it before it had begun.
+    pub(crate) fn interrupted() -> Self {
+        Self {
+            code: INTERRUPTED,
+            ..Self::new("interrupted")
         }
     }
 

@@ -227,6 +227,45 @@ const HELP: &[Help] = &[
         codes: "0 all is as it was written, 1 something is damaged, 2 wrong usage",
     },
     Help {
+        command: "prune",
+        examples: &[
+            (
+                "caxplan prune --older-than 30d --keep-last 10 --dry-run",
+                "say what would be removed",
+            ),
+            (
+                "caxplan prune --older-than 30d --keep-last 10",
+                "remove it; tombstones stay",
+            ),
+        ],
+        codes: JOURNAL_CODES,
+    },
+    Help {
+        command: "import",
+        examples: &[
+            (
+                "caxplan import RUNBOOK.md --output draft.yaml",
+                "make a draft plan of a runbook",
+            ),
+            (
+                "caxplan import RUNBOOK.md --section Upgrade",
+                "of one section only, to the standard output",
+            ),
+        ],
+        codes: "0 the draft is a valid plan, 1 it is not yet (what is wrong is said), 2 no such file, or no Markdown text",
+    },
+    Help {
+        command: "serve",
+        examples: &[
+            ("caxplan serve", "read-only pages on http://127.0.0.1:8920"),
+            (
+                "caxplan serve --allow-actions --token-file token",
+                "approve and cancel from the browser, too",
+            ),
+        ],
+        codes: "0 ended by a signal, 1 the address is taken, 2 wrong usage",
+    },
+    Help {
         command: "adapters",
         examples: &[
             ("caxplan adapters", "every action that a step can use"),

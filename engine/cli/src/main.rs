@@ -6,6 +6,7 @@ mod failure;
 mod help;
 mod plan;
 mod select;
+mod serve;
 mod ui;
 
 use clap::{FromArgMatches as _, Parser};

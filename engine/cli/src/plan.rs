@@ -3,7 +3,7 @@
 use crate::failure::{Answer, Failure, INVALID};
 use crate::ui;
 use caxplan_core::load::{
-    Diagnostics, Entry, LoadRequest, Loaded, Monitor, ReadError, load, load_all, monitors,
+    Diagnostics, Entry, LoadRequest, Loaded, Monitor, ReadError, load, load_all, missing_params, monitors,
 };
 use caxplan_model::{ActionSpec, Map, Value};
 use caxplan_run::Registry;
@@ -92,6 +92,29 @@ impl PlanArguments {
     /// Loads the plan. Says its warnings, or all its errors, on the standard error.
     pub(crate) fn load(&self, registry: &Registry) -> Answer<Checked> {
         self.load_with(registry, &self.params.values()?)
+    }
+
+    /// As [`PlanArguments::load`]; where somebody is at the terminal, asks for the parameters that have no value.
+    pub(crate) fn load_or_ask(&self, registry: &Registry) -> Answer<Checked> {
+        let mut params = self.params.values()?;
+        if ui::ask::is_possible() {
+            let plan = text(&self.plan.file);
+            let inventory = self.inventory.as_deref().map(text);
+            let given = params.clone();
+            let request = LoadRequest {
+                plan: &plan,
+                entry: self.plan.entry.as_deref(),
+                libraries: &[],
+                inventory: inventory.as_deref(),
+                params: &given,
+                actions: &[],
+            };
+            for missing in missing_params(&request, &mut read) {
+                let value = ui::ask::param(&missing)?;
+                params.insert(missing.name().to_owned(), Value::String(value));
+            }
+        }
+        self.load_with(registry, &params)
     }
 
     /// As [`PlanArguments::load`], with these parameters in place of those of the command line.
@@ -193,7 +216,34 @@ impl ParamArguments {
 /// The largest file that is read as a part of a plan; the loader has the finer limits.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
-/// Reads a file that is a part of a plan.
+/// Whether a text, as if it stood in `file`, is a valid plan. Says what is wrong with it on the standard error.
+pub(crate) fn is_valid(file: &str, plan: &str, registry: &Registry) -> bool {
+    let actions: Vec<ActionSpec> = registry.actions().cloned().collect();
+    let request = LoadRequest {
+        plan: file,
+        entry: None,
+        libraries: &[],
+        inventory: None,
+        params: &Map::new(),
+        actions: &actions,
+    };
+    let mut source = |path: &str| {
+        if path == file {
+            Ok(plan.to_owned())
+        } else {
+            read(path)
+        }
+    };
+    match load(&request, &mut source) {
+        Ok(_) => true,
+        Err(diagnostics) => {
+            show(&diagnostics);
+            false
+        }
+    }
+}
+
+/// Reads a file that is a plan, or a part of one.
 pub(crate) fn read(path: &str) -> Result<String, ReadError> {
     let fail = |message: String| ReadError { message };
     let file = std::fs::File::open(path).map_err(|error| fail(error.to_string()))?;

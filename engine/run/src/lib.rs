@@ -22,11 +22,14 @@ mod session;
 mod state_dir;
 
 pub use clock::{now, utc};
-pub use driver::{Driver, DriverError, Orders, RollbackOrder};
+pub use driver::{
+    Driver, DriverError, Interview, Orders, Person, Question, QuestionKind, Reply, RollbackOrder,
+};
 pub use forecast::forecast;
 pub use journal::{
-    Batch, Fate, Firing, Grant, Journal, JournalError, Ledger, LogChunk, LogCursor, NewRun, Request,
-    RunFilter, RunName, RunSummary, ScheduleKey, StoredRequest, StoredRun, Tail, stream_name,
+    Batch, Fate, Firing, Grant, Journal, JournalError, Ledger, LogChunk, LogCursor, NewRun, Reclaimed,
+    Request, RunFilter, RunName, RunSummary, ScheduleKey, StoredRequest, StoredRun, Tail, Tombstone,
+    stream_name,
 };
 pub use lock::{Claim, Holder, LockError, Locks, engine_of};
 pub use mask::{MASK, MASK_IN_BEFORE, Masker, StreamMasker};

@@ -1,6 +1,6 @@
 //! Taking a run up: what must be had before its first event, in the order in which it must be had.
 
-use crate::driver::{Driver, DriverError, Orders, Parts};
+use crate::driver::{Driver, DriverError, Orders, Parts, Person};
 use crate::journal::{Journal, JournalError, NewRun, StoredRun};
 use crate::lock::{Claim, Holder, LockError, Locks};
 use crate::mask::Masker;
@@ -169,7 +169,17 @@ impl Session {
         orders: Orders,
         observer: Box<dyn Observer>,
     ) -> Result<(RunEnd, State), DriverError> {
-        Driver::new(self.parts, orders, observer).run().await
+        self.run_with(orders, observer, None).await
+    }
+
+    /// The same, with somebody who is asked what the run waits for.
+    pub async fn run_with(
+        self,
+        orders: Orders,
+        observer: Box<dyn Observer>,
+        person: Option<Person>,
+    ) -> Result<(RunEnd, State), DriverError> {
+        Driver::new(self.parts, orders, observer, person).run().await
     }
 }
 

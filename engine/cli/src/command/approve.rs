@@ -49,7 +49,7 @@ impl Approve {
 }
 
 /// The step that asks: the one that is named, or the only one.
-fn asking(state: &State, step: Option<&str>) -> Answer<NodeIndex> {
+pub(crate) fn asking(state: &State, step: Option<&str>) -> Answer<NodeIndex> {
     let nodes = (0..).map(NodeIndex).zip(&state.graph().nodes);
     let asking: Vec<(NodeIndex, &str)> = nodes
         .filter(|(at, _)| *state.status(*at) == NodeStatus::Asking)

@@ -75,7 +75,7 @@ impl Logs {
 }
 
 /// The fields of a piece of output, as events of `run --output json` have them.
-fn as_json(chunk: &LogChunk) -> serde_json::Value {
+pub(crate) fn as_json(chunk: &LogChunk) -> serde_json::Value {
     json!({
         "at": chunk.at,
         "step": chunk.step,

@@ -6,19 +6,27 @@ mod cancel;
 mod check;
 mod completions;
 mod graph;
+mod import;
 mod logs;
 mod man;
 mod pause;
 mod preview;
+mod prune;
 mod resume;
 mod rollback;
 mod run;
 mod runs;
 mod schedule;
 mod schema;
+mod serve;
 mod show;
 mod validate;
 mod verify;
+
+pub(crate) use approve::asking;
+pub(crate) use logs::as_json as log_as_json;
+pub(crate) use runs::{as_json as run_as_json, status_of};
+pub(crate) use show::Shown;
 
 use crate::failure::Answer;
 use clap::Subcommand;
@@ -40,10 +48,13 @@ pub(crate) enum Command {
     Check(check::Check),
     Approve(approve::Approve),
     Verify(verify::Verify),
+    Prune(prune::Prune),
+    Serve(serve::Serve),
     Adapters(adapters::Adapters),
     #[command(subcommand)]
     Schedule(schedule::Schedule),
     Schema(schema::Schema),
+    Import(import::Import),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -66,9 +77,12 @@ impl Command {
             Self::Check(check) => check.execute(),
             Self::Approve(approve) => approve.execute(),
             Self::Verify(verify) => verify.execute(),
+            Self::Prune(prune) => prune.execute(),
+            Self::Serve(serve) => serve.execute(),
             Self::Adapters(adapters) => adapters.execute(),
             Self::Schedule(schedule) => schedule.execute(),
             Self::Schema(schema) => schema.execute(),
+            Self::Import(import) => import.execute(),
             Self::Completions(completions) => completions.execute(),
             Self::Man(man) => man.execute(),
         }

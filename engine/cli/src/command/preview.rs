@@ -47,7 +47,7 @@ impl Preview {
 /// Previews a plan.
 pub(super) fn preview(plan: &PlanArguments, offline: bool, output: Rendering) -> Answer {
     let registry = registry(&StateDir::locate()?);
-    let loaded = match plan.load(&registry)? {
+    let loaded = match plan.load_or_ask(&registry)? {
         Checked::Valid(loaded) => loaded,
         Checked::Invalid(code) => return Ok(code),
     };

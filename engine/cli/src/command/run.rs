@@ -75,7 +75,7 @@ impl Run {
         };
         let dir = StateDir::locate()?;
         let registry = registry(&dir);
-        let loaded = match self.plan.load(&registry)? {
+        let loaded = match self.plan.load_or_ask(&registry)? {
             Checked::Valid(loaded) => loaded,
             Checked::Invalid(code) => return Ok(code),
         };
@@ -128,14 +128,26 @@ impl How {
         if show == Show::Text && !self.quiet {
             ui::say(&format!("run {run}\n"));
         }
-        let mut observer = ui::observer(show, self.loudness(), &run, session.state().graph());
+        // Where nobody looks, and where somebody has said yes to all, nobody is asked.
+        let person = if show == Show::Text && !self.yes {
+            ui::ask::person()
+        } else {
+            None
+        };
+        let mut observer = ui::observer(
+            show,
+            self.loudness(),
+            person.is_some(),
+            &run,
+            session.state().graph(),
+        );
         if !session.ended_orphans().is_empty() {
             let pids = session.ended_orphans();
             observer.notice(&format!(
                 "ended what an earlier engine left running: processes {pids:?}"
             ));
         }
-        let carried_out = session.run(orders, observer).await;
+        let carried_out = session.run_with(orders, observer, person).await;
         let (end, state) = carried_out.map_err(|error| {
             let resume = format!("caxplan resume {run}");
             Failure::from(error).then(&resume)

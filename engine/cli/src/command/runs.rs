@@ -4,7 +4,7 @@ use crate::failure::{Answer, Failure};
 use crate::select;
 use crate::ui::{self, Listing, Table};
 use caxplan_model::{Duration, RunEnd};
-use caxplan_run::{RunFilter, RunSummary, StateDir, engine_of};
+use caxplan_run::{RunFilter, RunSummary, StateDir, Tombstone, engine_of};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use std::path::Path;
@@ -25,6 +25,9 @@ pub(crate) struct Runs {
     /// At most so many
     #[arg(short = 'n', long, default_value_t = 20)]
     limit: u32,
+    /// The runs that were removed by `prune` instead: what is still known of them
+    #[arg(long, conflicts_with_all = ["plan", "state", "since"])]
+    pruned: bool,
     /// How to list them
     #[arg(long, value_enum, default_value_t)]
     output: Listing,
@@ -56,13 +59,20 @@ impl Status {
     /// Where a run stands now.
     pub(crate) fn of(dir: &StateDir, run: &RunSummary) -> Self {
         match run.end {
+            None if engine_of(dir, &run.id).is_some() => Self::Running,
+            end => Self::left(end),
+        }
+    }
+
+    /// Where a run stands that no engine is at work on.
+    fn left(end: Option<RunEnd>) -> Self {
+        match end {
             Some(RunEnd::Succeeded) => Self::Succeeded,
             Some(RunEnd::Failed) => Self::Failed,
             Some(RunEnd::RolledBack) => Self::RolledBack,
             Some(RunEnd::Stuck) => Self::Stuck,
             Some(RunEnd::Waiting) => Self::Waiting,
             Some(RunEnd::Cancelled) => Self::Cancelled,
-            None if engine_of(dir, &run.id).is_some() => Self::Running,
             None => Self::Interrupted,
         }
     }
@@ -104,6 +114,12 @@ impl Runs {
     pub(crate) fn execute(self) -> Answer {
         let since = self.since.as_deref().map(duration).transpose()?;
         let (dir, journal) = select::open()?;
+        if self.pruned {
+            let tombstones = journal.tombstones(self.limit)?;
+            let list: Vec<_> = tombstones.iter().map(tombstone_as_json).collect();
+            self.output.print(&list, || tombstone_table(&tombstones));
+            return Ok(ExitCode::SUCCESS);
+        }
         // A run that goes on and one whose engine died look the same in the journal: only their locks differ.
         let by_lock = self.state.contains(&Status::Running) != self.state.contains(&Status::Interrupted);
         let filter = RunFilter {
@@ -142,7 +158,8 @@ fn table(runs: &[(RunSummary, Status)]) -> String {
     table.render()
 }
 
-fn as_json(run: &RunSummary, status: Status) -> serde_json::Value {
+/// The fields of a run, as programs get them.
+pub(crate) fn as_json(run: &RunSummary, status: Status) -> serde_json::Value {
     json!({
         "id": run.id,
         "name": run.name,
@@ -152,6 +169,42 @@ fn as_json(run: &RunSummary, status: Status) -> serde_json::Value {
         "ended": run.ended,
         "duration": took(run, status),
         "pid": run.pid,
+    })
+}
+
+/// Where a run stands now.
+pub(crate) fn status_of(dir: &StateDir, run: &RunSummary) -> Status {
+    Status::of(dir, run)
+}
+
+fn tombstone_table(tombstones: &[Tombstone]) -> String {
+    let mut table = Table::new(["RUN", "PLAN", "STATUS", "STARTED", "RECORDS", "REMOVED", "BY"]);
+    for tombstone in tombstones {
+        table.row([
+            tombstone.id.to_string(),
+            tombstone.name.clone(),
+            Status::left(tombstone.end).words(),
+            ui::date_time(tombstone.created),
+            tombstone.records.to_string(),
+            ui::date_time(tombstone.pruned),
+            tombstone.by.clone(),
+        ]);
+    }
+    table.render()
+}
+
+fn tombstone_as_json(tombstone: &Tombstone) -> serde_json::Value {
+    json!({
+        "id": tombstone.id,
+        "name": tombstone.name,
+        "plan": tombstone.plan,
+        "status": Status::left(tombstone.end).name(),
+        "created": tombstone.created,
+        "ended": tombstone.ended,
+        "records": tombstone.records,
+        "hash": tombstone.hash,
+        "pruned": tombstone.pruned,
+        "by": tombstone.by,
     })
 }
 

@@ -1,13 +1,13 @@
 //! The live display of a run on a terminal.
 
-use super::Paint;
 use super::lines::output_lines;
 use super::narrate::Narrator;
+use super::{Paint, ask, say};
 use caxplan_adapter::Stream;
 use caxplan_core::schedule::State;
-use caxplan_model::{Graph, NodeIndex, Record, RecordSeq};
+use caxplan_model::{Graph, NodeIndex, Record, RecordSeq, WaitReason};
 use caxplan_run::{LogChunk, Observer};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -25,10 +25,14 @@ pub(super) struct Live {
     narrator: Narrator,
     paint: Paint,
     verbose: bool,
+    /// Whether a person at this terminal is asked.
+    asks: bool,
+    /// How many questions are open; bars that move would disturb who types.
+    asked: usize,
 }
 
 impl Live {
-    pub(super) fn new(graph: &Graph, verbose: bool) -> Self {
+    pub(super) fn new(graph: &Graph, verbose: bool, asks: bool) -> Self {
         let bars = MultiProgress::new();
         let overall = bars.add(ProgressBar::new(steps_of(graph)));
         overall.set_style(style("{prefix} [{bar:24}] {pos}/{len} steps · {elapsed}"));
@@ -42,10 +46,15 @@ impl Live {
             narrator: Narrator::new(paint),
             paint,
             verbose,
+            asks,
+            asked: 0,
         }
     }
 
     fn scroll(&self, text: &str) {
+        if self.asked > 0 {
+            return say_above_prompt(text);
+        }
         // A terminal that has gone away does not stop the run.
         let _ = self.bars.println(text);
     }
@@ -81,6 +90,20 @@ impl Live {
             | Record::TimerFired { node, .. }
             | Record::Skipped { node, .. } => self.end(*node),
             Record::Breached { node, .. } if state.status(*node).is_ended() => self.end(*node),
+            Record::Waiting {
+                reason: WaitReason::Approval { .. } | WaitReason::InDoubt { .. },
+                ..
+            } if self.asks => {
+                self.asked += 1;
+                let _ = self.bars.clear();
+                self.bars.set_draw_target(ProgressDrawTarget::hidden());
+            }
+            Record::Answered { .. } if self.asked > 0 => {
+                self.asked -= 1;
+                if self.asked == 0 {
+                    self.bars.set_draw_target(ProgressDrawTarget::stderr());
+                }
+            }
             Record::Expanded { .. } => self.overall.set_length(steps_of(state.graph())),
             Record::RunEnded { .. } => {
                 for node in self.running.keys().copied().collect::<Vec<_>>() {
@@ -132,6 +155,16 @@ impl Drop for Live {
     fn drop(&mut self) {
         // Also if the engine left in the middle: no half line stays on the terminal.
         let _ = self.bars.clear();
+    }
+}
+
+/// Says a line while a prompt is open, and puts the prompt below it again.
+fn say_above_prompt(text: &str) {
+    let prompt = ask::open_prompt();
+    if prompt.is_empty() {
+        say(&format!("{text}\n"));
+    } else {
+        say(&format!("\r\u{1b}[2K{text}\n{prompt}"));
     }
 }
 

@@ -1,6 +1,7 @@
 //! What users see.
 
 mod account;
+pub(crate) mod ask;
 pub(crate) mod checks;
 mod json;
 mod lines;
@@ -42,11 +43,17 @@ pub(crate) enum Loudness {
 }
 
 /// What shows a run while it goes on.
-pub(crate) fn observer(show: Show, loudness: Loudness, run: &RunId, graph: &Graph) -> Box<dyn Observer> {
+pub(crate) fn observer(
+    show: Show,
+    loudness: Loudness,
+    asks: bool,
+    run: &RunId,
+    graph: &Graph,
+) -> Box<dyn Observer> {
     match show {
         Show::Json => Box::new(json::JsonEvents::new(run.clone())),
         Show::Text if loudness != Loudness::Quiet && std::io::stderr().is_terminal() => {
-            Box::new(live::Live::new(graph, loudness == Loudness::Verbose))
+            Box::new(live::Live::new(graph, loudness == Loudness::Verbose, asks))
         }
         Show::Text => Box::new(lines::Lines::new(loudness)),
     }

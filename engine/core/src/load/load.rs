@@ -273,7 +273,12 @@ fn add_library(
     library.add(&document, report);
 }
 
-fn inventory(request: &LoadRequest<'_>, plan: &Plan, read: Read<'_>, report: &mut Report) -> Inventory {
+pub(super) fn inventory(
+    request: &LoadRequest<'_>,
+    plan: &Plan,
+    read: Read<'_>,
+    report: &mut Report,
+) -> Inventory {
     if let Some(path) = request.inventory {
         let document = open(path, None, read, report);
         return document.map_or_else(Inventory::default, |yaml| inventory::read_file(&yaml, report));

@@ -43,13 +43,14 @@ const TYPES: &[ParamType] = &[
 pub(super) struct Param {
     pub(super) name: Spanned<String>,
     pub(super) secret: bool,
+    pub(super) description: Option<String>,
     kind: ParamType,
     default: Option<Yaml>,
     required: bool,
     pattern: Option<Spanned<String>>,
     min: Option<Spanned<f64>>,
     max: Option<Spanned<f64>>,
-    values: Vec<Value>,
+    pub(super) values: Vec<Value>,
 }
 
 /// The values of a run's parameters.
@@ -133,8 +134,8 @@ fn read_one(entry: &Entry, report: &mut Report) -> Option<Param> {
         max: bound(&fields, "max", kind, report),
         values,
         default,
+        description: fields.text("description", report).map(|text| text.value),
     };
-    fields.text("description", report);
     if let (Some(min), Some(max)) = (&param.min, &param.max)
         && min.value > max.value
     {
@@ -227,8 +228,22 @@ fn matches(pattern: &str, text: &str) -> Option<bool> {
 }
 
 impl Param {
+    /// Its type, as plans write it.
+    pub(super) fn kind_word(&self) -> &'static str {
+        let position = TYPES.iter().position(|kind| *kind == self.kind);
+        position
+            .and_then(|at| PARAM_TYPES.get(at))
+            .copied()
+            .unwrap_or("string")
+    }
+
+    /// Whether a run needs a value that neither a default nor its absence is.
+    pub(super) fn is_required(&self) -> bool {
+        self.required && self.default.is_none()
+    }
+
     /// The value as this parameter's type.
-    fn convert(&self, value: &Value) -> Result<Value, String> {
+    pub(super) fn convert(&self, value: &Value) -> Result<Value, String> {
         let value = self.typed(value)?;
         if let (Some(pattern), Some(text)) = (&self.pattern, value.as_str())
             && matches(&pattern.value, text) == Some(false)

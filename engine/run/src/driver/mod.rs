@@ -7,6 +7,7 @@
 pub(crate) mod attempt;
 mod job;
 mod notify;
+mod person;
 mod signals;
 
 use crate::journal::{Batch, Journal, JournalError, Request, Tail};
@@ -15,13 +16,16 @@ use crate::output::Outputs;
 use crate::scope::Surroundings;
 use crate::{Registry, clock};
 use caxplan_core::schedule::{Command, Event, Interrupt, NodeStatus, Scheduler, State};
-use caxplan_model::{Answer, CheckpointName, InDoubtPolicy, NodeIndex, RunEnd, RunId, Timestamp};
+use caxplan_model::{Answer, CheckpointName, InDoubtPolicy, NodeIndex, Record, RunEnd, RunId, Timestamp};
+use person::reply_of;
 use signals::Signals;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+pub use person::{Interview, Person, Question, QuestionKind, Reply};
 
 /// How often it is looked for requests of other processes and for output to write.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -76,6 +80,7 @@ pub struct Driver {
     outputs: Outputs,
     observer: Box<dyn Observer>,
     orders: Orders,
+    person: Option<Person>,
     /// Not yet durable.
     batch: Batch,
     /// Waits for the batch to be durable.
@@ -102,7 +107,13 @@ pub(crate) struct Parts {
 }
 
 impl Driver {
-    pub(crate) fn new(parts: Parts, orders: Orders, observer: Box<dyn Observer>) -> Self {
+    /// `person` is asked what the run waits for, if one is there.
+    pub(crate) fn new(
+        parts: Parts,
+        orders: Orders,
+        observer: Box<dyn Observer>,
+        person: Option<Person>,
+    ) -> Self {
         // As many answers wait here as there are commands going on, which the scheduler limits.
         let (answers, answered) = mpsc::unbounded_channel();
         Self {
@@ -115,6 +126,7 @@ impl Driver {
             outputs: parts.outputs,
             observer,
             orders,
+            person,
             batch: Batch::default(),
             deferred: Vec::new(),
             blocked: None,
@@ -133,9 +145,14 @@ impl Driver {
         let mut signals = Signals::new().map_err(DriverError::Signals)?;
         let first = self.first_events();
         self.turn(first)?;
+        self.ask_open();
         loop {
             if let Some(end) = self.end {
-                match self.approvals(end) {
+                let events = match self.approvals(end) {
+                    Some(events) => Some(events),
+                    None => self.converse(end, &mut signals).await,
+                };
+                match events {
                     Some(events) => self.turn(events)?,
                     None => {
                         self.notify(end, &mut signals).await;
@@ -286,6 +303,11 @@ impl Driver {
         for (seq, record) in (first..).zip(&batch.records) {
             let seq = caxplan_model::RecordSeq(seq);
             self.observer.record(self.scheduler.state(), seq, record);
+            match record {
+                Record::Waiting { reason, .. } => self.ask_about(reason),
+                Record::Answered { node, .. } => self.is_answered(*node),
+                _ => {}
+            }
         }
     }
 
@@ -325,6 +347,7 @@ impl Driver {
                 events.push_back(Event::Interrupt(interrupt));
             }
             answer = self.answered.recv() => self.take_answer(answer, &mut events),
+            reply = reply_of(self.person.as_mut()) => self.take_reply(reply, &mut events),
             () = tokio::time::sleep_until(wake) => self.take_requests(&mut events),
         }
         while let Ok(answer) = self.answered.try_recv() {

@@ -41,6 +41,9 @@ pub enum JournalError {
     /// No run has such an id.
     #[error("no run `{0}`")]
     UnknownRun(String),
+    /// The run was removed.
+    #[error("run {} of `{}` was removed by {}, at {}", .0.id, .0.name, .0.by, crate::clock::utc(.0.pruned))]
+    Pruned(Box<super::Tombstone>),
     /// There is no run at all.
     #[error("there are no runs yet")]
     NoRuns,
@@ -90,6 +93,7 @@ impl JournalError {
             )),
             Self::Format { .. } => Some("use the version of caxplan that wrote it, or another CAXPLAN_STATE_DIR".to_owned()),
             Self::UnknownRun(_) | Self::NoRuns => Some("`caxplan runs` lists all runs".to_owned()),
+            Self::Pruned(_) => Some("`caxplan runs --pruned` shows what is still known of it".to_owned()),
             Self::Ambiguous { .. } => Some("give more of the id".to_owned()),
             Self::Damaged { .. } => Some(
                 "it was altered or the disk lost something; restore caxplan.db from a backup, or start a new run"

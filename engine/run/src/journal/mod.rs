@@ -4,6 +4,7 @@ mod column;
 mod error;
 mod ledger;
 mod log;
+mod prune;
 mod request;
 mod runs;
 mod schema;
@@ -11,6 +12,7 @@ mod schema;
 pub use error::JournalError;
 pub use ledger::{Fate, Firing, Grant, Ledger, ScheduleKey};
 pub use log::{LogChunk, LogCursor, stream_name};
+pub use prune::{Reclaimed, Tombstone};
 pub use request::{Request, StoredRequest};
 pub use runs::{RunFilter, RunName, RunSummary, StoredRun, Tail};
 

@@ -126,6 +126,15 @@ impl Journal {
         read().map_err(|error| self.error(error))
     }
 
+    /// What the list says of a run, if it is there.
+    pub fn summary(&self, run: &RunId) -> Result<Option<RunSummary>, JournalError> {
+        let sql = format!("SELECT {SUMMARY} FROM runs WHERE id = ?1");
+        self.connection
+            .query_row(&sql, [run.as_str()], summary)
+            .optional()
+            .map_err(|error| self.error(error))
+    }
+
     /// The run that a user means.
     pub fn find(&self, name: &RunName) -> Result<RunId, JournalError> {
         match name {
@@ -155,7 +164,10 @@ impl Journal {
         };
         let mut candidates = read().map_err(|error| self.error(error))?;
         match candidates.len() {
-            0 => Err(JournalError::UnknownRun(prefix.to_owned())),
+            0 => Err(match self.tombstone_of(&wanted)? {
+                Some(tombstone) => JournalError::Pruned(Box::new(tombstone)),
+                None => JournalError::UnknownRun(prefix.to_owned()),
+            }),
             1 => Ok(candidates.remove(0)),
             _ => Err(JournalError::Ambiguous {
                 prefix: prefix.to_owned(),

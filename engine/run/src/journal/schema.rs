@@ -52,6 +52,8 @@ pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<i64> {
     if version != 0 {
         return Ok(version);
     }
+    // So that removed runs give their space back without the file being written anew. Only before the first table.
+    connection.pragma_update(None, "auto_vacuum", "incremental")?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     // Another process may have made them since.
