@@ -5,6 +5,18 @@ use std::path::{Path, PathBuf};
 
 /// A file below `examples/features`, arguments, the exit code, and texts that must appear.
 const EXAMPLES: &[(&str, &[&str], i32, &[&str])] = &[
+    (
+        "questions.yaml",
+        &[],
+        5,
+        &["Does the canary look good?", "caxplan approve"],
+    ),
+    (
+        "questions.yaml",
+        &["--yes"],
+        0,
+        &["approved by --yes of", "rest/upgrade_rest"],
+    ),
     ("phases.yaml", &[], 0, &["stage has 1m", "finish/finish in"]),
     (
         "phases.yaml",

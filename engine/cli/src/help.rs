@@ -127,6 +127,21 @@ const HELP: &[Help] = &[
         codes: RUN_CODES,
     },
     Help {
+        command: "schedule",
+        examples: &[
+            ("caxplan schedule next plans", "when the plans of a folder run"),
+            (
+                "caxplan schedule run-due plans",
+                "for cron: run what is due, quiet when all is well",
+            ),
+            (
+                "caxplan schedule install --crontab plans",
+                "let your crontab do so",
+            ),
+        ],
+        codes: RUN_CODES,
+    },
+    Help {
         command: "pause",
         examples: &[("caxplan pause --last", "running steps end, none starts")],
         codes: JOURNAL_CODES,

@@ -4,6 +4,7 @@
 //! journal has that run, or nothing of it ever happened and the same claim can be taken up again. Two processes that
 //! find the same time due meet in one transaction; so do two times of one plan.
 
+use super::prune::TOMBSTONES;
 use super::runs::{SUMMARY, summary};
 use super::{Journal, JournalError, RunSummary, column};
 use crate::StateDir;
@@ -103,6 +104,7 @@ impl Ledger {
         journal
             .connection
             .execute_batch(TABLES)
+            .and_then(|()| journal.connection.execute_batch(TOMBSTONES))
             .map_err(|error| journal.error(error))?;
         Ok(Self {
             dir: dir.clone(),
@@ -254,7 +256,7 @@ impl Ledger {
                 .connection
                 .prepare_cached(&format!(
                     "SELECT {FIRING} FROM firings WHERE plan = ?1 AND entry = ?2 AND fate = 'claimed'
-                     AND run NOT IN (SELECT id FROM runs) ORDER BY due"
+                     AND run NOT IN (SELECT id FROM runs UNION ALL SELECT id FROM tombstones) ORDER BY due"
                 ))?
                 .query_map(params![plan, entry], firing)?
                 .collect()
@@ -404,8 +406,9 @@ fn queued(connection: &Connection, key: &ScheduleKey) -> rusqlite::Result<Option
 }
 
 fn run_exists(connection: &Connection, run: &RunId) -> rusqlite::Result<bool> {
+    // A run that was removed has been: its time is not due again.
     connection
-        .prepare_cached("SELECT 1 FROM runs WHERE id = ?1")?
+        .prepare_cached("SELECT 1 FROM runs WHERE id = ?1 UNION ALL SELECT 1 FROM tombstones WHERE id = ?1")?
         .exists([run.as_str()])
 }
 

@@ -41,7 +41,7 @@ pub struct Reclaimed {
 }
 
 /// Made when the first run is removed: a journal without it is as good.
-const TABLE: &str = "
+pub(super) const TOMBSTONES: &str = "
 CREATE TABLE IF NOT EXISTS tombstones (
     id      TEXT PRIMARY KEY,
     name    TEXT NOT NULL,
@@ -53,7 +53,7 @@ CREATE TABLE IF NOT EXISTS tombstones (
     hash    BLOB NOT NULL,
     pruned  INTEGER NOT NULL,
     by      TEXT NOT NULL
-) STRICT";
+) STRICT;";
 
 /// How many pages are given back in one transaction: an engine that wants to write waits for milliseconds only.
 const PAGES_PER_TURN: u32 = 256;
@@ -70,7 +70,7 @@ impl Journal {
             let transaction = self
                 .connection
                 .transaction_with_behavior(TransactionBehavior::Immediate)?;
-            transaction.execute_batch(TABLE)?;
+            transaction.execute_batch(TOMBSTONES)?;
             let key: Option<i64> = transaction
                 .query_row("SELECT key FROM runs WHERE id = ?1", [run.as_str()], |row| {
                     row.get(0)

@@ -1,7 +1,10 @@
-use super::{Batch, Journal, JournalError, LogChunk, LogCursor, NewRun, Request, RunName, Tail};
+use super::{
+    Batch, Grant, Journal, JournalError, Ledger, LogChunk, LogCursor, NewRun, Request, RunName, ScheduleKey,
+    Tail,
+};
 use crate::StateDir;
 use caxplan_adapter::Stream;
-use caxplan_model::{AttemptNo, Graph, Record, RunEnd, RunId, StepId, Timestamp};
+use caxplan_model::{AttemptNo, Graph, Overlap, Record, RunEnd, RunId, StepId, Timestamp};
 use std::path::Path;
 
 struct World {
@@ -186,4 +189,29 @@ fn logs_are_read_by_step_and_from_where_the_reader_stands() {
     assert_eq!(of_a, [chunk("a"), chunk("a/b")]);
     let (rest, _) = world.journal.logs(&id, None, end).expect("read");
     assert_eq!(rest, [chunk("ab")]);
+}
+
+#[test]
+fn a_claimed_time_whose_run_was_removed_is_not_due_again() {
+    let mut world = World::new();
+    let dir = StateDir::at(world.folder.path()).expect("made");
+    let mut ledger = Ledger::open(&dir).expect("opened");
+    let key = ScheduleKey {
+        plan: Path::new("/plans/x.yaml").to_owned(),
+        entry: None,
+    };
+    let id = RunId::from("01aa");
+    let mut claim = |id: &RunId| {
+        ledger
+            .claim(&key, "x", Timestamp(1), id, Overlap::Forbid, Timestamp(2))
+            .expect("decided")
+    };
+    assert_eq!(claim(&id), Grant::Granted);
+    // Its process died before it had created the run.
+    assert_eq!(claim(&id), Grant::Granted);
+    world.create("01aa");
+    assert_eq!(claim(&id), Grant::Gone);
+    world.journal.prune(&id, "me@here").expect("removed");
+    assert_eq!(claim(&id), Grant::Gone);
+    assert_eq!(Ledger::open(&dir).expect("opened").lost(&key).expect("read"), []);
 }
