@@ -14,4 +14,5 @@ mod prune;
 mod schedule;
 mod serve;
 mod terminal;
+mod preview;
 mod upgrade;

@@ -78,6 +78,10 @@ const HELP: &[Help] = &[
                 "caxplan preview upgrade.yaml --offline --output markdown",
                 "for a review, contacting nothing",
             ),
+            (
+                "caxplan preview upgrade.yaml --save seen.json",
+                "to review now and run later with `caxplan run --preview seen.json`",
+            ),
         ],
         codes: PLAN_CODES,
     },
@@ -102,6 +106,17 @@ const HELP: &[Help] = &[
             ("caxplan graph upgrade.yaml --output dot", "for Graphviz"),
         ],
         codes: PLAN_CODES,
+    },
+    Help {
+        command: "diff",
+        examples: &[
+            ("caxplan diff old.yaml new.yaml", "what would run differently"),
+            (
+                "caxplan diff seen.json upgrade.yaml --output markdown",
+                "a saved preview beside the plan as it is now",
+            ),
+        ],
+        codes: "0 both do the same, 1 they do not, 2 one of them is invalid",
     },
     Help {
         command: "resume",

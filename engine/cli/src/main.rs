@@ -1,5 +1,6 @@
 //! `caxplan`: runs operational runbooks written as plans.
 
+mod artefact;
 mod command;
 mod composition;
 mod failure;

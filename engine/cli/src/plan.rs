@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// A plan and what it is loaded with.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct PlanArguments {
     /// The plan's file; `FILE#ENTRY` names one plan of a file that holds several
-    #[arg(value_name = "PLAN")]
-    pub(crate) plan: PlanPath,
+    #[arg(value_name = "PLAN", required = true)]
+    pub(crate) plan: Option<PlanPath>,
     #[command(flatten)]
     pub(crate) params: ParamArguments,
     /// Bind the plan's bare step names by this action library (can be repeated; a later one wins)
@@ -67,7 +67,7 @@ impl std::fmt::Display for PlanPath {
 }
 
 /// Values of parameters.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct ParamArguments {
     /// Set a parameter (can be repeated)
     #[arg(short = 'p', long = "param", value_name = "NAME=VALUE")]
@@ -75,6 +75,9 @@ pub(crate) struct ParamArguments {
     /// Take parameters from a YAML or JSON file (can be repeated; -p wins)
     #[arg(long = "params", value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    /// Values that a saved preview was made with; what is given goes before them.
+    #[arg(skip)]
+    pub(crate) known: Map,
 }
 
 /// How the loader reads a file.
@@ -152,9 +155,10 @@ impl PlanArguments {
         let actions: Vec<ActionSpec> = registry.actions().cloned().collect();
         let libraries: Vec<String> = self.libraries.iter().map(|path| text(path)).collect();
         let inventory = self.inventory.as_deref().map(text);
+        let plan = self.file()?;
         let request = LoadRequest {
-            plan: &text(&self.plan.file),
-            entry: self.plan.entry.as_deref(),
+            plan: &text(&plan.file),
+            entry: plan.entry.as_deref(),
             libraries: &libraries,
             inventory: inventory.as_deref(),
             params,
@@ -174,16 +178,22 @@ impl PlanArguments {
         })
     }
 
+    /// Which plan is meant.
+    pub(crate) fn file(&self) -> Answer<&PlanPath> {
+        let missing = || Failure::invalid("no plan is named");
+        self.plan.as_ref().ok_or_else(missing)
+    }
+
     /// The plan's file as an absolute path, for the journal.
     pub(crate) fn absolute(&self) -> Answer<PathBuf> {
-        std::path::absolute(&self.plan.file).map_err(Failure::from)
+        std::path::absolute(&self.file()?.file).map_err(Failure::from)
     }
 }
 
 impl ParamArguments {
     /// All values: those of the files, replaced by those of the command line, which are texts.
     pub(crate) fn values(&self) -> Answer<Map> {
-        let mut values = Map::new();
+        let mut values = self.known.clone();
         for path in &self.files {
             let shown = path.display();
             let text = read(&text(path)).map_err(|error| {

@@ -76,6 +76,31 @@ pub fn is_template(text: &str) -> bool {
     text.contains("{{") || text.contains("{%") || text.contains("{#")
 }
 
+/// Whether a template or a condition speaks of what only the run knows: its steps, or the run itself.
+pub fn depends_on_run(text: &str) -> bool {
+    roots(text).iter().any(|root| root == "steps" || root == "run")
+}
+
+/// The first parts of the paths that a template or a condition reads.
+pub(crate) fn roots(text: &str) -> std::collections::BTreeSet<String> {
+    let paths = if is_template(text) {
+        references(text).unwrap_or_default()
+    } else {
+        condition_paths(text)
+    };
+    let root = |path: &String| path.split('.').next().unwrap_or_default().to_owned();
+    paths.iter().map(root).collect()
+}
+
+/// The dotted paths that a condition reads; none if it is no condition.
+pub(crate) fn condition_paths(text: &str) -> Vec<String> {
+    let mut paths = Vec::new();
+    if let Ok(condition) = condition::parse(text) {
+        condition.for_each_path(&mut |path| paths.push(path.segments.join(".")));
+    }
+    paths
+}
+
 /// Why a text is no valid template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SyntaxError {

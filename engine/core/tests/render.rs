@@ -1,7 +1,7 @@
 //! What reviewers and operators read: previews before a run, accounts after it.
 
 use caxplan_core::account::{Account, TextStyle};
-use caxplan_core::preview::{Change, Forecasted, build};
+use caxplan_core::preview::{Change, Forecasted, Foresight, build};
 use caxplan_core::schedule::{Command, Event, Scheduler, State};
 use caxplan_model::{
     ActionCall, ActionStep, Digest, FailureKind, Graph, InDoubtPolicy, Map, Node, NodeIndex, NodeKind,
@@ -135,7 +135,11 @@ fn a_preview_shows_what_a_reviewer_must_know() {
         change: Change::Would,
         summary: "node-1 would go from 1.0.0 to 1.1.0".to_owned(),
     };
-    let preview = build(&graph, &BTreeMap::from([(upgrade, forecast)]));
+    let preview = build(
+        &graph,
+        &Foresight::of(&graph, &Map::new()),
+        &BTreeMap::from([(upgrade, forecast)]),
+    );
     insta::assert_snapshot!("preview_tree", preview.to_tree(false));
     insta::assert_snapshot!("preview_markdown", preview.to_markdown());
     insta::assert_snapshot!("preview_mermaid", preview.to_mermaid());

@@ -1,14 +1,13 @@
 //! What a plan would do, asked of its adapters without changing anything.
 
 use crate::mask::Masker;
-use crate::scope::{Surroundings, Texts, target_of};
+use crate::scope::Surroundings;
 use crate::{Registry, SecretError, Secrets};
 use caxplan_adapter::{Call, Change, Context};
 use caxplan_core::load::Loaded;
-use caxplan_core::preview::{self, Forecasted};
-use caxplan_core::schedule::State;
-use caxplan_core::template::{self, Scope};
-use caxplan_model::{ActionStep, AttemptNo, Effect, Map, Node, NodeIndex, NodeKind, RunId, Value};
+use caxplan_core::preview::{self, Forecasted, Foresight};
+use caxplan_core::template::{self, Scope, depends_on_run, is_template};
+use caxplan_model::{ActionStep, AttemptNo, Graph, Map, Node, NodeIndex, NodeKind, RunId, Target, Value};
 use futures_util::StreamExt as _;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,14 +19,23 @@ const LOOK_WITHIN: Duration = Duration::from_secs(15);
 /// How many are asked at once.
 const AT_ONCE: usize = 16;
 
-/// Forecasts every step of a plan whose arguments are known before the run. Changes nothing; `offline` contacts nothing
-/// either, and fetches no secrets. Secrets are masked in what is answered.
+/// What is known of a plan before its run.
+#[derive(Clone, Debug, Default)]
+pub struct Forecasts {
+    /// What can be told without asking.
+    pub foresight: Foresight,
+    /// What adapters say of each step that runs an action.
+    pub steps: BTreeMap<NodeIndex, Forecasted>,
+}
+
+/// Forecasts every step of a plan whose arguments are known before the run. Changes nothing, and runs nothing, not even
+/// what only reads; `offline` contacts nothing either, and fetches no secrets. Secrets are masked in what is answered.
 pub async fn forecast(
     registry: &Registry,
     loaded: &Loaded,
     plan: &Path,
     offline: bool,
-) -> Result<BTreeMap<NodeIndex, Forecasted>, SecretError> {
+) -> Result<Forecasts, SecretError> {
     let graph = &loaded.graph;
     let secrets = if offline {
         Secrets::masked(&graph.header.secrets)
@@ -35,11 +43,15 @@ pub async fn forecast(
         Secrets::load(&graph.header.secrets, plan.parent().unwrap_or(Path::new("/"))).await?
     };
     let run = RunId::from("preview");
+    let surroundings = Surroundings::new(&run, graph, plan, &loaded.secret_params, &secrets);
+    let targets = graph.targets.iter();
     let asking = Asking {
         registry,
-        surroundings: Surroundings::new(&run, graph, plan, &loaded.secret_params, &secrets),
         masker: Masker::of(&secrets, &loaded.secret_params),
-        state: State::new(graph.clone()),
+        foresight: Foresight::of(graph, &surroundings.env()),
+        surroundings,
+        graph,
+        targets: targets.map(|target| (target.name.as_str(), target)).collect(),
         run,
         offline,
     };
@@ -51,33 +63,47 @@ pub async fn forecast(
             _ => None,
         });
     let asked = futures_util::stream::iter(steps.map(|(at, node, step)| asking.one(at, node, step)));
-    Ok(asked.buffer_unordered(AT_ONCE).collect().await)
+    let steps = asked.buffer_unordered(AT_ONCE).collect().await;
+    Ok(Forecasts {
+        foresight: asking.foresight,
+        steps,
+    })
 }
 
 struct Asking<'a> {
     registry: &'a Registry,
     surroundings: Surroundings,
     masker: Masker,
-    state: State,
+    foresight: Foresight,
+    graph: &'a Graph,
+    targets: BTreeMap<&'a str, &'a Target>,
     run: RunId,
     offline: bool,
 }
 
 impl Asking<'_> {
     async fn one(&self, at: NodeIndex, node: &Node, step: &ActionStep) -> (NodeIndex, Forecasted) {
-        let texts = Texts::default().and_map(&step.call.with);
-        let mut scope = self.surroundings.scope(&self.state, at, &texts);
-        let target = target_of(step.target.as_deref(), &self.state, &mut scope);
-        let (arguments, known) = resolve_what_is_known(&step.call.with, &scope);
-        let spec = self.registry.action(&step.call.action);
-        let reads = spec.is_some_and(|spec| spec.effect == Effect::ReadOnly);
-        let (change, summary) = match (target, self.registry.adapter(&step.call.action)) {
-            _ if reads => (preview::Change::Never, String::new()),
-            (Ok(target), Some(adapter)) if known && !self.offline => {
+        let name = preview::target_name(self.graph, at);
+        let target = name.as_deref().and_then(|name| self.targets.get(name).copied());
+        let (arguments, unresolved) = self.resolve_what_is_known(at, &step.call.with, target);
+        // A step that names a target must have it before anyone can be asked.
+        let missing = step.target.is_some() && target.is_none();
+        let ask = unresolved.is_none()
+            && !missing
+            && !self.offline
+            && !step.read_only
+            && self.foresight.can_ask(at);
+        let (change, summary) = match self.registry.adapter(&step.call.action) {
+            None => (
+                preview::Change::Unknown,
+                format!("there is no action `{}`", step.call.action),
+            ),
+            Some(_) if step.read_only => (preview::Change::Never, String::new()),
+            Some(adapter) if ask => {
                 let call = Call {
                     action: step.call.action.clone(),
                     with: arguments.clone(),
-                    target,
+                    target: target.cloned(),
                     run: self.run.clone(),
                     step: node.id.clone(),
                     attempt: AttemptNo::FIRST,
@@ -92,11 +118,11 @@ impl Asking<'_> {
                     ),
                 }
             }
-            (_, None) => (
+            Some(_) => (
                 preview::Change::Unknown,
-                format!("there is no action `{}`", step.call.action),
+                // What depends on other steps is told as such; a value that cannot be had at all is not.
+                unresolved.flatten().unwrap_or_default(),
             ),
-            (Ok(_) | Err(_), Some(_)) => (preview::Change::Unknown, String::new()),
         };
         let forecasted = Forecasted {
             arguments: self.masker.map(arguments),
@@ -105,21 +131,63 @@ impl Asking<'_> {
         };
         (at, forecasted)
     }
+
+    /// Resolves each argument by itself. One that cannot be had before the run stays a template; the second answer is
+    /// why the first of them could not, if it is not for a step that has not run.
+    fn resolve_what_is_known(
+        &self,
+        at: NodeIndex,
+        with: &Map,
+        target: Option<&Target>,
+    ) -> (Map, Option<Option<String>>) {
+        let mut texts = Vec::new();
+        with.values().for_each(|value| templates(value, &mut texts));
+        if texts.is_empty() {
+            return (with.clone(), None);
+        }
+        let mut bound = preview::bindings(self.graph, at);
+        if let Some(target) = target.and_then(|target| serde_json::to_value(target).ok()) {
+            bound.insert("target".to_owned(), target);
+        }
+        let scope = self.surroundings.scope_before_run(&texts, bound);
+        let mut unresolved = None;
+        let mut resolve = |(name, value): (&String, &Value)| {
+            let resolved = resolve_one(name, value, &scope).unwrap_or_else(|why| {
+                unresolved.get_or_insert(why);
+                value.clone()
+            });
+            (name.clone(), resolved)
+        };
+        let map = with.iter().map(&mut resolve).collect();
+        (map, unresolved)
+    }
 }
 
-/// Resolves each argument by itself. One that only the run will know stays a template; then not all is known.
-fn resolve_what_is_known(with: &Map, scope: &Scope) -> (Map, bool) {
-    let mut known = true;
-    let mut resolve = |(name, value): (&String, &Value)| {
-        let alone = Map::from_iter([(name.clone(), value.clone())]);
-        let resolved = template::resolve_map(&alone, scope)
-            .ok()
-            .and_then(|mut map| map.remove(name));
-        known &= resolved.is_some();
-        (name.clone(), resolved.unwrap_or_else(|| value.clone()))
-    };
-    let map = with.iter().map(&mut resolve).collect();
-    (map, known)
+fn resolve_one(name: &str, value: &Value, scope: &Scope) -> Result<Value, Option<String>> {
+    let mut texts = Vec::new();
+    templates(value, &mut texts);
+    if texts.is_empty() {
+        return Ok(value.clone());
+    }
+    if texts.iter().any(|text| depends_on_run(text)) {
+        return Err(None);
+    }
+    let alone = Map::from_iter([(name.to_owned(), value.clone())]);
+    let resolved = template::resolve_map(&alone, scope).map_err(Some)?;
+    resolved.get(name).cloned().ok_or(None)
+}
+
+/// The templates in a value.
+fn templates<'a>(value: &'a Value, out: &mut Vec<&'a str>) {
+    let mut open = vec![value];
+    while let Some(value) = open.pop() {
+        match value {
+            Value::String(text) if is_template(text) => out.push(text),
+            Value::Array(items) => open.extend(items),
+            Value::Object(map) => open.extend(map.values()),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
 }
 
 fn change_of(change: Change) -> preview::Change {

@@ -25,7 +25,7 @@ pub use clock::{now, utc};
 pub use driver::{
     Driver, DriverError, Interview, Orders, Person, Question, QuestionKind, Reply, RollbackOrder,
 };
-pub use forecast::forecast;
+pub use forecast::{Forecasts, forecast};
 pub use journal::{
     Batch, Fate, Firing, Grant, Journal, JournalError, Ledger, LogChunk, LogCursor, NewRun, Reclaimed,
     Request, RunFilter, RunName, RunSummary, ScheduleKey, StoredRequest, StoredRun, Tail, Tombstone,

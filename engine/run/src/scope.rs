@@ -68,6 +68,23 @@ impl Surroundings {
         }
     }
 
+    /// The environment variables that the plan lists, as far as they are set.
+    pub(crate) fn env(&self) -> Map {
+        let env = self.fixed.get("env").and_then(Value::as_object);
+        env.cloned().unwrap_or_default()
+    }
+
+    /// The scope of templates before the run, with what `foreach` bound: what is named in them, and nothing of steps.
+    pub(crate) fn scope_before_run(&self, texts: &[&str], bound: Map) -> Scope {
+        let named = |name: &str| texts.iter().any(|text| text.contains(name));
+        let fixed = self.fixed.iter().filter(|(name, _)| named(name));
+        let mut root: Map = fixed.map(|(name, value)| (name.clone(), value.clone())).collect();
+        root.extend(bound);
+        Scope {
+            root: Value::Object(root),
+        }
+    }
+
     /// The scope at a node, as far as `texts` need it: which steps they name decides how much of the state is copied.
     pub(crate) fn scope(&self, state: &State, node: NodeIndex, texts: &Texts) -> Scope {
         let mut root = self.fixed.clone();

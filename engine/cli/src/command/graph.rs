@@ -5,7 +5,8 @@ use crate::composition::registry;
 use crate::failure::Answer;
 use crate::plan::{Checked, PlanArguments};
 use crate::ui;
-use caxplan_core::preview::build;
+use caxplan_core::preview::{Foresight, build};
+use caxplan_model::Map;
 use caxplan_run::StateDir;
 use clap::{Args, ValueEnum};
 use std::collections::BTreeMap;
@@ -39,7 +40,16 @@ impl Graph {
             Checked::Valid(loaded) => loaded,
             Checked::Invalid(code) => return Ok(code),
         };
-        let draw = |rendering| ui::print(&render(&build(&loaded.graph, &BTreeMap::new()), rendering));
+        let draw = |rendering| {
+            ui::print(&render(
+                &build(
+                    &loaded.graph,
+                    &Foresight::of(&loaded.graph, &Map::new()),
+                    &BTreeMap::new(),
+                ),
+                rendering,
+            ))
+        };
         match self.output {
             Language::Mermaid => draw(Rendering::Mermaid),
             Language::Dot => draw(Rendering::Dot),

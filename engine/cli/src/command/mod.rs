@@ -5,6 +5,7 @@ mod approve;
 mod cancel;
 mod check;
 mod completions;
+mod diff;
 mod graph;
 mod import;
 mod logs;
@@ -37,6 +38,7 @@ pub(crate) enum Command {
     Run(run::Run),
     Preview(preview::Preview),
     Validate(validate::Validate),
+    Diff(diff::Diff),
     Graph(graph::Graph),
     Resume(resume::Resume),
     Rollback(rollback::Rollback),
@@ -66,6 +68,7 @@ impl Command {
             Self::Run(run) => run.execute(),
             Self::Preview(preview) => preview.execute(),
             Self::Validate(validate) => validate.execute(),
+            Self::Diff(diff) => diff.execute(),
             Self::Graph(graph) => graph.execute(),
             Self::Resume(resume) => resume.execute(),
             Self::Rollback(rollback) => rollback.execute(),

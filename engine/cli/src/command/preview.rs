@@ -3,10 +3,10 @@
 use crate::composition::{registry, runtime};
 use crate::failure::Answer;
 use crate::plan::{Checked, PlanArguments};
-use crate::ui;
-use caxplan_core::preview::build;
+use crate::{artefact, ui};
 use caxplan_run::StateDir;
 use clap::{Args, ValueEnum};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Say what a plan would do; change nothing
@@ -20,6 +20,9 @@ pub(crate) struct Preview {
     /// How to show it
     #[arg(long, value_enum, default_value_t)]
     output: Rendering,
+    /// Save it to a file, too, which `caxplan run --preview FILE` runs as long as nothing has moved
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
 }
 
 /// How a preview is rendered.
@@ -28,8 +31,10 @@ pub(crate) enum Rendering {
     /// For people, on a terminal
     #[default]
     Text,
-    /// JSON, for programs
+    /// JSON, for programs, and for `caxplan run --preview`
     Json,
+    /// YAML
+    Yaml,
     /// Markdown, for a review
     Markdown,
     /// A Mermaid diagram
@@ -40,20 +45,27 @@ pub(crate) enum Rendering {
 
 impl Preview {
     pub(crate) fn execute(self) -> Answer {
-        preview(&self.plan, self.offline, self.output)
+        preview(&self.plan, self.offline, self.output, self.save.as_deref())
     }
 }
 
 /// Previews a plan.
-pub(super) fn preview(plan: &PlanArguments, offline: bool, output: Rendering) -> Answer {
+pub(super) fn preview(plan: &PlanArguments, offline: bool, output: Rendering, save: Option<&Path>) -> Answer {
     let registry = registry(&StateDir::locate()?);
     let loaded = match plan.load_or_ask(&registry)? {
         Checked::Valid(loaded) => loaded,
         Checked::Invalid(code) => return Ok(code),
     };
-    let path = plan.absolute()?;
-    let forecasts = runtime()?.block_on(caxplan_run::forecast(&registry, &loaded, &path, offline))?;
-    ui::print(&render(&build(&loaded.graph, &forecasts), output));
+    let made = runtime()?.block_on(artefact::make(&registry, plan, &loaded, offline, None))?;
+    if let Some(file) = save {
+        artefact::save(&made, file)?;
+    }
+    ui::print(&match output {
+        Rendering::Json => made.to_text(),
+        Rendering::Text | Rendering::Yaml | Rendering::Markdown | Rendering::Mermaid | Rendering::Dot => {
+            render(&made.preview, output)
+        }
+    });
     Ok(ExitCode::SUCCESS)
 }
 
@@ -62,6 +74,7 @@ pub(super) fn render(preview: &caxplan_core::preview::Preview, output: Rendering
     let mut text = match output {
         Rendering::Text => preview.to_tree(ui::Paint::for_stdout().is_on()),
         Rendering::Json => preview.to_json(),
+        Rendering::Yaml => serde_saphyr::to_string(preview).unwrap_or_else(|error| format!("# {error}")),
         Rendering::Markdown => preview.to_markdown(),
         Rendering::Mermaid => preview.to_mermaid(),
         Rendering::Dot => preview.to_dot(),

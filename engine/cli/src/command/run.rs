@@ -1,6 +1,7 @@
 //! `caxplan run`.
 
 use super::preview::{self, Rendering};
+use crate::artefact;
 use crate::composition::{registry, runtime};
 use crate::failure::{Answer, Failure};
 use crate::plan::{Checked, PlanArguments};
@@ -8,13 +9,18 @@ use crate::ui::{self, Loudness, Show};
 use caxplan_model::{IfHeld, InDoubtPolicy, RunEnd};
 use caxplan_run::{Claim, LockError, Orders, Session, SessionError, StateDir};
 use clap::{Args, ValueEnum};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Run a plan
 #[derive(Debug, Args)]
+#[command(mut_arg("plan", |plan| plan.required(false).required_unless_present("preview")))]
 pub(crate) struct Run {
     #[command(flatten)]
     plan: PlanArguments,
+    /// Run what a saved preview shows, and refuse if the plan, its inputs or its targets have moved since
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    preview: Option<PathBuf>,
     /// Preview only: say what would happen, change nothing
     #[arg(long)]
     dry_run: bool,
@@ -60,19 +66,23 @@ enum InDoubt {
 }
 
 impl Run {
-    pub(crate) fn execute(self) -> Answer {
+    pub(crate) fn execute(mut self) -> Answer {
         if self.dry_run {
-            return preview::preview(&self.plan, self.offline, self.output);
+            return preview::preview(&self.plan, self.offline, self.output, None);
         }
         let show = match self.output {
             Rendering::Text => Show::Text,
             Rendering::Json => Show::Json,
-            Rendering::Markdown | Rendering::Mermaid | Rendering::Dot => {
+            Rendering::Yaml | Rendering::Markdown | Rendering::Mermaid | Rendering::Dot => {
                 return Err(
                     Failure::invalid("a run is shown as text or json").hint("add --dry-run for its preview")
                 );
             }
         };
+        let previewed = self.preview.as_deref().map(artefact::read).transpose()?;
+        if let Some(previewed) = &previewed {
+            artefact::complete(&mut self.plan, &previewed.inputs);
+        }
         let dir = StateDir::locate()?;
         let registry = registry(&dir);
         let loaded = match self.plan.load_or_ask(&registry)? {
@@ -81,6 +91,9 @@ impl Run {
         };
         let plan = self.plan.absolute()?;
         runtime()?.block_on(async {
+            if let Some(previewed) = &previewed {
+                artefact::check(previewed, &registry, &self.plan, &loaded).await?;
+            }
             let claim = Claim::new(&dir, &loaded.graph.header.name, None)?;
             let created = Session::create_as(&dir, registry, &plan, &loaded, claim, &mut say_wait).await;
             let session = match created {

@@ -19,12 +19,12 @@ pub(crate) struct Validate {
 impl Validate {
     pub(crate) fn execute(self) -> Answer {
         let registry = registry(&StateDir::locate()?);
-        if self.plan.plan.entry.is_some() {
+        if self.plan.file()?.entry.is_some() {
             let loaded = match self.plan.load(&registry)? {
                 Checked::Valid(loaded) => loaded,
                 Checked::Invalid(code) => return Ok(code),
             };
-            ui::print(&valid(&self.plan.plan.to_string(), &loaded));
+            ui::print(&valid(&self.plan.file()?.to_string(), &loaded));
             return Ok(ExitCode::SUCCESS);
         }
         let all = match self.plan.load_all(&registry)? {
@@ -33,8 +33,8 @@ impl Validate {
         };
         for (entry, loaded) in &all {
             let name = match &entry.name {
-                Some(name) => format!("{}#{name}", self.plan.plan),
-                None => self.plan.plan.to_string(),
+                Some(name) => format!("{}#{name}", self.plan.file()?),
+                None => self.plan.file()?.to_string(),
             };
             ui::print(&valid(&name, loaded));
         }

@@ -2,12 +2,12 @@
 
 use super::fields::{Flat, flatten, last};
 use caxplan_model::{Graph, StepId, Value};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What differs between two graphs whose nodes are paired by id. A node in the body of a loop that only the run expands
 /// goes by the loop's id and its own.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// What the plan as a whole says: `locks`, `on_failure`, `params.version`, `vars.…`, `targets.…`, …
     pub plan: Vec<FieldChange>,
@@ -20,7 +20,7 @@ pub struct Comparison {
 }
 
 /// What differs in one node.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeChange {
     /// Its id.
     pub id: StepId,
@@ -29,7 +29,7 @@ pub struct NodeChange {
 }
 
 /// One value that differs.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FieldChange {
     /// Its name: `action`, `with.version`, `target`, `retry`, `when`, `needs`, `undo`, `batch_size`, …; `order` is the
     /// order of the children that both have.

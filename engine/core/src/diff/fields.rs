@@ -54,7 +54,7 @@ fn arena(nodes: &[Node], prefix: &str, out: &mut Vec<Flat>) {
 }
 
 /// The children of a node in the order of the plan.
-pub(super) fn children(kind: &NodeKind) -> Vec<NodeIndex> {
+pub(crate) fn children(kind: &NodeKind) -> Vec<NodeIndex> {
     match kind {
         NodeKind::Sequence { children }
         | NodeKind::Parallel { children, .. }
@@ -85,7 +85,8 @@ fn fields(node: &Node) -> BTreeMap<String, Value> {
     for (name, value) in said {
         match (name.as_str(), value) {
             // Where it stands, and what it is called by.
-            ("id" | "name" | "parent" | "source" | "needs", _) => {}
+            ("id" | "parent" | "source" | "needs", _) => {}
+            ("name", name) if name == last(node.id.as_str()) => {}
             ("kind", Value::Object(kind)) => {
                 for (name, value) in kind {
                     kind_field(&name, value, &mut fields);

@@ -1,9 +1,19 @@
 //! Two plans beside each other, compared by what would run.
 //!
 //! [`compare`] is strict: it takes two graphs as they are and pairs their nodes by id. What only says where something
-//! stands in a file, or describes it, is no difference.
+//! stands in a file, or describes it, is no difference. [`Difference`] is for people: it also resolves what is known
+//! before the run, finds what was renamed or moved, and says what follows.
 
 mod compare;
+mod difference;
 mod fields;
+mod lines;
+mod pair;
+mod render;
+mod settle;
 
 pub use compare::{Comparison, FieldChange, NodeChange, compare};
+pub use difference::{Consequence, Difference, StepDifference, What};
+pub use lines::shown;
+
+pub(crate) use fields::children;

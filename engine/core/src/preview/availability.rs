@@ -5,12 +5,12 @@
 
 use super::AT_RUN_TIME;
 use caxplan_model::{Graph, Items, NodeIndex, NodeKind};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 
 /// How many targets are down at once, at the most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "known", rename_all = "snake_case")]
 pub enum Down {
     /// Never more than this.

@@ -1,15 +1,19 @@
 //! From graph and forecasts to the preview.
 
 use super::availability::most_down;
-use super::{AT_RUN_TIME, Change, ChangeCount, Entry, Forecasted, IN_ORDER, Preview};
+use super::foresight::{before_run, bound};
+use super::verdict::judge;
+use super::worst::worst_case;
+use super::{AT_RUN_TIME, Change, ChangeCount, Entry, Forecasted, Foresight, IN_ORDER, Preview};
 use crate::schedule::MAX_PARALLEL;
-use crate::template::{Scope, is_template, resolve};
+use crate::template::{depends_on_run, is_template, resolve};
 use caxplan_model::{ActionStep, Graph, Items, Map, Node, NodeIndex, NodeKind, Undo, Value};
 use std::collections::BTreeMap;
 
-/// The preview of a graph. Steps without a forecast are shown as unknown, unless they only read.
-pub fn build(graph: &Graph, forecasts: &BTreeMap<NodeIndex, Forecasted>) -> Preview {
-    let target = |node: NodeIndex| target(graph, node);
+/// The preview of a graph. Steps without a forecast are shown as unknown, unless they only read or are skipped.
+pub fn build(graph: &Graph, foresight: &Foresight, forecasts: &BTreeMap<NodeIndex, Forecasted>) -> Preview {
+    let target = |node: NodeIndex| target_name(graph, node);
+    let mut verdicts = judge(graph, foresight, forecasts, &target);
     let mut batches = BTreeMap::new();
     let mut preview = Preview {
         plan: graph.header.name.clone(),
@@ -23,6 +27,7 @@ pub fn build(graph: &Graph, forecasts: &BTreeMap<NodeIndex, Forecasted>) -> Prev
         },
         changes: ChangeCount::default(),
         down: most_down(graph, &target),
+        worst: worst_case(graph, &|node| foresight.sight(node).skipped.is_some()),
         cannot_undo: Vec::new(),
         in_doubt: Vec::new(),
         times: Vec::new(),
@@ -38,6 +43,8 @@ pub fn build(graph: &Graph, forecasts: &BTreeMap<NodeIndex, Forecasted>) -> Prev
     while let Some((at, parent, depth)) = open.pop() {
         let mut entry = entry(graph, at, depth, forecasts.get(&at));
         entry.parent = Some(parent);
+        entry.change = verdicts.changes[at.index()];
+        entry.because = std::mem::take(&mut verdicts.because[at.index()]);
         entry.batch = batches.remove(&at);
         if let NodeKind::Rolling(rolling) = &graph.node(at).kind {
             for (number, batch) in (1..).zip(&rolling.batches) {
@@ -59,7 +66,11 @@ fn note(preview: &mut Preview, node: &Node, entry: &Entry) {
         Some(Change::WouldNot) => preview.changes.would_not += 1,
         Some(Change::Unknown) => preview.changes.unknown += 1,
         Some(Change::Never) => preview.changes.never += 1,
+        Some(Change::Skipped) => preview.changes.skipped += 1,
         None => {}
+    }
+    if entry.change == Some(Change::Skipped) {
+        return;
     }
     if entry.can_undo == Some(false) {
         preview.cannot_undo.push(entry.id.clone());
@@ -104,9 +115,10 @@ fn entry(graph: &Graph, at: NodeIndex, depth: u32, forecast: Option<&Forecasted>
         batch: None,
         group: false,
         holds_others: children(graph, at).next().is_some(),
-        target: target(graph, at),
+        target: target_name(graph, at),
         arguments: Map::new(),
         change: None,
+        because: Vec::new(),
         summary: String::new(),
         when: node.when.clone(),
         needs: node
@@ -198,8 +210,6 @@ fn describe(entry: &mut Entry, action: &ActionStep, forecast: Option<&Forecasted
     for (_, value) in &mut entry.arguments {
         hide_templates(value);
     }
-    let change = forecast.map_or(Change::Unknown, |forecast| forecast.change);
-    entry.change = Some(if action.read_only { Change::Never } else { change });
     if let Some(forecast) = forecast {
         entry.summary.clone_from(&forecast.summary);
     }
@@ -263,7 +273,7 @@ fn likeness(entries: &[Entry]) -> String {
         };
         let parts = [skip_name, &entry.what, &entry.summary, &arguments];
         text.push_str(&parts.join("\u{1f}"));
-        text.push_str(&format!("\u{1f}{:?}\u{1e}", entry.change));
+        text.push_str(&format!("\u{1f}{:?}{:?}\u{1e}", entry.change, entry.because));
     }
     if own.is_empty() {
         text
@@ -301,7 +311,7 @@ pub(super) fn children(graph: &Graph, at: NodeIndex) -> impl DoubleEndedIterator
 }
 
 /// The name of the target of a step, as far as it is known before the run.
-fn target(graph: &Graph, at: NodeIndex) -> Option<String> {
+pub fn target_name(graph: &Graph, at: NodeIndex) -> Option<String> {
     let text = match &graph.node(at).kind {
         NodeKind::Action(action) => action.target.as_ref(),
         NodeKind::Watch(watch) => watch.target.as_ref(),
@@ -309,13 +319,28 @@ fn target(graph: &Graph, at: NodeIndex) -> Option<String> {
     };
     let value = match text {
         Some(text) => resolve_early(graph, at, text)?,
-        None => scope(graph, at).remove("target")?,
+        None => bound(graph, at, "target")?.clone(),
     };
     match value {
         Value::String(name) => Some(name),
         Value::Object(target) => target.get("name").and_then(Value::as_str).map(str::to_owned),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => None,
     }
+}
+
+/// What a node's `foreach` bound, with what the groups around it did; the nearest wins.
+pub fn bindings(graph: &Graph, at: NodeIndex) -> Map {
+    let mut all = Map::new();
+    let mut current = Some(at);
+    while let Some(at) = current {
+        for (name, value) in &graph.node(at).bindings {
+            if !all.contains_key(name) {
+                all.insert(name.clone(), value.clone());
+            }
+        }
+        current = graph.node(at).parent;
+    }
+    all
 }
 
 /// A text as it will read, if that is known before the run.
@@ -327,27 +352,12 @@ fn known(graph: &Graph, at: NodeIndex, text: &str) -> String {
     }
 }
 
-fn resolve_early(graph: &Graph, at: NodeIndex, text: &str) -> Option<Value> {
+pub(crate) fn resolve_early(graph: &Graph, at: NodeIndex, text: &str) -> Option<Value> {
     if !is_template(text) {
         return Some(Value::from(text));
     }
-    let root = Value::Object(scope(graph, at));
-    resolve(text, &Scope { root }).ok()
-}
-
-/// What templates see before the run: no steps, no secrets.
-fn scope(graph: &Graph, at: NodeIndex) -> Map {
-    let mut root = Map::new();
-    let mut current = Some(at);
-    while let Some(at) = current {
-        for (name, value) in &graph.node(at).bindings {
-            if !root.contains_key(name) {
-                root.insert(name.clone(), value.clone());
-            }
-        }
-        current = graph.node(at).parent;
+    if depends_on_run(text) {
+        return None;
     }
-    root.insert("params".to_owned(), Value::Object(graph.params.clone()));
-    root.insert("vars".to_owned(), Value::Object(graph.vars.clone()));
-    root
+    resolve(text, &before_run(graph, at, text, &Map::new())).ok()
 }

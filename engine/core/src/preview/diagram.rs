@@ -157,6 +157,7 @@ fn style(entry: &Entry) -> &'static str {
     match entry.change {
         Some(Change::Would) => ", color=orange",
         Some(Change::Unknown) => ", style=dashed",
+        Some(Change::Skipped) => ", color=gray, fontcolor=gray",
         Some(Change::WouldNot | Change::Never) | None => "",
     }
 }

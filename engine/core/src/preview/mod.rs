@@ -3,17 +3,27 @@
 //! Nothing is claimed that is not known: a value that a step of the run itself will yield is shown as such, and a
 //! change that no adapter could foresee is *unknown*, never *none*.
 
+mod artefact;
 mod availability;
 mod build;
 mod diagram;
-mod markdown;
+mod foresight;
+pub(crate) mod markdown;
 mod tree;
+mod verdict;
+mod worst;
 
+pub use artefact::{Artefact, Inputs};
 pub use availability::Down;
-pub use build::build;
+pub use build::{bindings, build, target_name};
+pub use foresight::{Because, Foresight};
+pub use markdown::{DIFFERENCE_BYTES_MAX, PREVIEW_BYTES_MAX};
+pub use worst::WorstCase;
+
+pub(crate) use build::resolve_early as resolve_before_run;
 
 use caxplan_model::{CheckpointName, Digest, LockName, Map, NodeIndex, Notification, OnFailure, StepId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What stands for a value that only the run will know.
 pub const AT_RUN_TIME: &str = "known at run time";
@@ -22,7 +32,7 @@ pub const AT_RUN_TIME: &str = "known at run time";
 const IN_ORDER: &str = "one after the other";
 
 /// What is known of one step before the run: filled by whoever can ask the adapters.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Forecasted {
     /// The arguments, as far as they could be resolved; what could not be is still a template.
     pub arguments: Map,
@@ -33,7 +43,7 @@ pub struct Forecasted {
 }
 
 /// Whether a step would change something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
     /// It would.
@@ -44,10 +54,12 @@ pub enum Change {
     Unknown,
     /// The step only reads.
     Never,
+    /// The step will not run: a condition that is known now is false.
+    Skipped,
 }
 
 /// What a plan would do.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Preview {
     /// The plan's name.
     pub plan: String,
@@ -65,6 +77,8 @@ pub struct Preview {
     pub changes: ChangeCount,
     /// The most targets that are down at once.
     pub down: Down,
+    /// The longest that it can take.
+    pub worst: WorstCase,
     /// Steps that a rollback would leave as they are.
     pub cannot_undo: Vec<StepId>,
     /// Steps of which nobody could tell, after a crash in their middle, whether they acted.
@@ -80,7 +94,7 @@ pub struct Preview {
 }
 
 /// How many steps would change something.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeCount {
     /// Would.
     pub would: u32,
@@ -90,10 +104,12 @@ pub struct ChangeCount {
     pub unknown: u32,
     /// Only read.
     pub never: u32,
+    /// Will not run.
+    pub skipped: u32,
 }
 
 /// One group or step.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// Its place in the graph.
     pub node: NodeIndex,
@@ -119,6 +135,9 @@ pub struct Entry {
     pub arguments: Map,
     /// Whether it would change something; `None` for groups and for what runs no action.
     pub change: Option<Change>,
+    /// Why the change is unknown, with the steps that it depends on; or why the step is skipped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub because: Vec<Because>,
     /// The forecast's line, a question, a length: what there is to say.
     pub summary: String,
     /// The condition on which it runs.

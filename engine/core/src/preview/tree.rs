@@ -1,5 +1,6 @@
 //! The preview on a terminal.
 
+use super::markdown::plain;
 use super::{Change, Entry, IN_ORDER, Preview};
 use caxplan_model::{Map, NodeIndex, Notification, OnFailure, RunEnd, StepId, Value};
 use std::collections::BTreeMap;
@@ -47,7 +48,7 @@ impl Preview {
             let _ = writeln!(out, "{}", self.description.trim());
         }
         let lines = self.lines();
-        for (at, line) in lines.iter().enumerate() {
+        for (line, branches) in lines.iter().zip(branches(&lines)) {
             let entry = line.entry;
             let sign = paint(color_of(entry.change), sign(entry));
             let name = if entry.group {
@@ -55,7 +56,7 @@ impl Preview {
             } else {
                 entry.name.clone()
             };
-            let _ = write!(out, "{}{sign} {name}", paint("2", &branches(&lines, at)));
+            let _ = write!(out, "{}{sign} {name}", paint("2", &branches));
             if let Some(target) = &entry.target {
                 let _ = write!(out, " {}", paint("36", &format!("@{target}")));
             }
@@ -67,7 +68,7 @@ impl Preview {
                 let _ = write!(out, " {}", paint("2", &arguments));
             }
             if !entry.summary.is_empty() {
-                let _ = write!(out, "  {}", entry.summary);
+                let _ = write!(out, "  {}", plain(&entry.summary));
             }
             for remark in remarks(entry) {
                 let _ = write!(out, "  {}", paint("33", &format!("[{remark}]")));
@@ -94,8 +95,15 @@ impl Preview {
         let mut facts = vec![(
             "Changes",
             format!(
-                "{} would change something, {} would not, {} cannot be told before the run, {} only read",
-                changes.would, changes.would_not, changes.unknown, changes.never
+                "{} would change something, {} would not, {} unknown until run, {} only read{}",
+                changes.would,
+                changes.would_not,
+                changes.unknown,
+                changes.never,
+                match changes.skipped {
+                    0 => String::new(),
+                    skipped => format!(", {skipped} skipped"),
+                }
             ),
         )];
         let mut list = |label: &'static str, items: Vec<String>| {
@@ -110,6 +118,7 @@ impl Preview {
             let item = |(step, text): &(StepId, String)| format!("{step} ({text})");
             items.iter().map(item).collect::<Vec<_>>()
         };
+        list("Takes at most", vec![self.worst.to_string()]);
         list("Takes its time", with(&self.times));
         list("Waits for a person", with(&self.questions));
         list("Locks", self.locks.iter().map(ToString::to_string).collect());
@@ -142,24 +151,29 @@ impl Preview {
     }
 }
 
-/// The branches of the tree in front of a line.
-fn branches(lines: &[Line<'_>], at: usize) -> String {
-    let depth = lines[at].entry.depth;
-    let mut text = String::new();
-    for level in 1..=depth {
-        // Whether another line at this level follows before one above it.
-        let rest = lines[at + 1..].iter().map(|line| line.entry.depth);
-        let goes_on = rest
-            .take_while(|other| *other >= level)
-            .any(|other| other == level);
-        text.push_str(match (level == depth, goes_on) {
-            (true, true) => "├─ ",
-            (true, false) => "└─ ",
-            (false, true) => "│  ",
-            (false, false) => "   ",
-        });
-    }
-    text
+/// The branches of the tree in front of each line.
+fn branches(lines: &[Line<'_>]) -> Vec<String> {
+    // From the last line up: the levels at which another line follows before one above it.
+    let mut goes_on: Vec<bool> = Vec::new();
+    let mut all: Vec<String> = lines
+        .iter()
+        .rev()
+        .map(|line| {
+            let depth = line.entry.depth as usize;
+            goes_on.resize(depth + 1, false);
+            let text = (1..=depth).map(|level| match (level == depth, goes_on[level]) {
+                (true, true) => "├─ ",
+                (true, false) => "└─ ",
+                (false, true) => "│  ",
+                (false, false) => "   ",
+            });
+            let text = text.collect();
+            goes_on[depth] = true;
+            text
+        })
+        .collect();
+    all.reverse();
+    all
 }
 
 /// One sign per kind of change, so that the tree can be read without colour.
@@ -169,6 +183,7 @@ pub(super) fn sign(entry: &Entry) -> &'static str {
         Some(Change::WouldNot) => "=",
         Some(Change::Unknown) => "?",
         Some(Change::Never) => "·",
+        Some(Change::Skipped) => "-",
         None if entry.group => "▪",
         None => "⏸",
     }
@@ -179,15 +194,23 @@ fn color_of(change: Option<Change>) -> &'static str {
         Some(Change::Would) => "33",
         Some(Change::WouldNot) => "32",
         Some(Change::Unknown) => "35",
-        Some(Change::Never) | None => "2",
+        Some(Change::Never | Change::Skipped) | None => "2",
     }
 }
 
 /// What a reviewer must not miss of a step.
 pub(super) fn remarks(entry: &Entry) -> Vec<String> {
     let mut remarks = Vec::new();
-    if let Some(when) = &entry.when {
-        remarks.push(format!("when {when}"));
+    match (entry.change, &entry.when) {
+        // The reason says it.
+        (Some(Change::Skipped), _) | (_, None) => {}
+        (_, Some(when)) => remarks.push(format!("when {when}")),
+    }
+    for because in &entry.because {
+        remarks.push(match entry.change {
+            Some(Change::Skipped) => format!("skipped: {because}"),
+            _ => format!("unknown: {because}"),
+        });
     }
     if !entry.needs.is_empty() {
         let needs: Vec<&str> = entry
@@ -222,7 +245,7 @@ pub(super) fn policy(on_failure: OnFailure) -> &'static str {
 pub(super) fn arguments(arguments: &Map) -> String {
     let one = |(name, value): (&String, &Value)| {
         let text = match value {
-            Value::String(text) => text.split_whitespace().collect::<Vec<_>>().join(" "),
+            Value::String(text) => plain(&text.split_whitespace().collect::<Vec<_>>().join(" ")),
             value => value.to_string(),
         };
         if text.chars().count() > ARGUMENT_MAX {

@@ -1,0 +1,105 @@
+//! `caxplan diff`.
+
+use crate::composition::registry;
+use crate::failure::{Answer, Failure};
+use crate::plan::{Checked, PlanArguments, PlanPath};
+use crate::{artefact, ui};
+use caxplan_core::diff::Difference;
+use caxplan_core::preview::DIFFERENCE_BYTES_MAX;
+use caxplan_model::Graph;
+use caxplan_run::{Journal, RunName, StateDir};
+use clap::{Args, ValueEnum};
+use std::io::Read as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Exit code: the two would not do the same.
+const DIFFERENT: u8 = 1;
+
+/// Compare two versions of a plan by what would run, not by text
+///
+/// Exit codes: 0 both do the same, 1 they do not, 2 one of them is invalid.
+#[derive(Debug, Args)]
+#[command(mut_arg("plan", |plan| plan.value_name("OLD").help("A plan's file, a saved preview, or a run")))]
+pub(crate) struct Diff {
+    #[command(flatten)]
+    old: PlanArguments,
+    /// What to compare it with: a plan's file, a saved preview, or a run
+    #[arg(value_name = "NEW")]
+    new: PlanPath,
+    /// How to show it
+    #[arg(long, value_enum, default_value_t)]
+    output: Shown,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Shown {
+    /// For people, on a terminal
+    #[default]
+    Text,
+    /// Markdown, for a review
+    Markdown,
+    /// JSON, for programs
+    Json,
+    /// YAML
+    Yaml,
+}
+
+impl Diff {
+    pub(crate) fn execute(self) -> Answer {
+        let dir = StateDir::locate()?;
+        let new = PlanArguments {
+            plan: Some(self.new.clone()),
+            ..self.old.clone()
+        };
+        let (old, new) = (graph(&self.old, &dir)?, graph(&new, &dir)?);
+        // Both are looked at before either is refused: all errors at once.
+        let (Some(old), Some(new)) = (old, new) else {
+            return Ok(ExitCode::from(crate::failure::INVALID));
+        };
+        let difference = Difference::of(&old, &new);
+        match self.output {
+            Shown::Text => ui::print(&difference.to_text()),
+            Shown::Markdown => ui::print(&difference.to_markdown(DIFFERENCE_BYTES_MAX)),
+            Shown::Json => ui::print_json(&difference),
+            Shown::Yaml => {
+                let text = serde_saphyr::to_string(&difference);
+                ui::print(&text.map_err(|error| Failure::new(error.to_string()))?);
+            }
+        }
+        Ok(if difference.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(DIFFERENT)
+        })
+    }
+}
+
+/// The graph of a plan's file, of a saved preview, or of a run; `None` if a plan is invalid, which has been said.
+fn graph(arguments: &PlanArguments, dir: &StateDir) -> Answer<Option<Graph>> {
+    let named = arguments.file()?;
+    if named.entry.is_none() && named.file.exists() && is_json(&named.file) {
+        return Ok(Some(artefact::read(&named.file)?.graph));
+    }
+    let text = named.file.to_string_lossy();
+    let run_like = text.len() >= 4 && text.chars().all(|c| c.is_ascii_alphanumeric());
+    if named.entry.is_none() && !named.file.exists() && run_like {
+        let journal = Journal::open(dir)?;
+        let run = journal.find(&RunName::Prefix(text.into_owned()))?;
+        return Ok(Some(journal.load(&run)?.graph));
+    }
+    Ok(match arguments.load(&registry(dir))? {
+        Checked::Valid(loaded) => Some(loaded.graph),
+        Checked::Invalid(_) => None,
+    })
+}
+
+/// Whether a file begins as JSON does: a saved preview. Plans are seldom written so, and never begin with this key.
+fn is_json(file: &Path) -> bool {
+    let mut start = Vec::new();
+    let read = std::fs::File::open(file).and_then(|file| file.take(256).read_to_end(&mut start));
+    read.is_ok()
+        && String::from_utf8_lossy(&start)
+            .trim_start()
+            .starts_with("{\n  \"caxplan_preview\"")
+}
