@@ -15,4 +15,5 @@ mod schedule;
 mod serve;
 mod terminal;
 mod preview;
+mod review;
 mod upgrade;

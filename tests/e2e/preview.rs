@@ -166,7 +166,7 @@ fn a_saved_preview_holds_no_secret_and_offline_fetches_none() {
     sandbox.file("token", "hunter2-hunter2");
     sandbox.file(
         "plan.yaml",
-        "secrets: {token: {file: token}}\nparams: {key: {type: string, secret: true}}\nphases:\n  - name: work\n    steps:\n      - {id: use, shell.run: {argv: [echo, '{{ secrets.token }}', '{{ params.key }}']}}\n",
+        "secrets: {token: {file: token}}\nparams: {key: {type: string, secret: true}}\nphases:\n  - name: work\n    steps:\n      - {id: use, shell.run: {script: 'true', env: {A: '{{ secrets.token }}', B: '{{ params.key }}'}}}\n",
     );
     sandbox
         .caxplan(&[
@@ -327,7 +327,7 @@ fn runs_and_saved_previews_are_compared_too() {
         .expect_code(0);
     let run = sandbox.caxplan(&["run", "plan.yaml"]).expect_code(0);
     let id = run.stderr.split_whitespace().nth(1).expect("run ID").to_owned();
-    sandbox.file("plan.yaml", &OLD.replace("path: two", "path: 2"));
+    sandbox.file("plan.yaml", &OLD.replace("path: two", "path: second"));
     sandbox.caxplan(&["diff", "seen.json", &id]).expect_code(0);
     for old in ["seen.json", id.as_str()] {
         let diff = sandbox

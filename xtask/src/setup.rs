@@ -16,6 +16,14 @@ const NEEDED: &[Needed] = &[
     Needed {
         program: "cron",
         package: "cron",
+    // tests/e2e/review.rs: the review job, and what draws the diagrams.
+    Needed {
+        program: "git",
+        package: "git",
+    },
+    Needed {
+        program: "dot",
+        package: "graphviz",
     },
     // tests/e2e/editor.rs: the language server that editors use.
     Needed {

@@ -6,7 +6,7 @@ use crate::ui;
 use caxplan_core::load::Loaded;
 use caxplan_core::preview::{Artefact, Inputs, build};
 use caxplan_model::Value;
-use caxplan_run::Registry;
+use caxplan_run::{Registry, StateDir};
 use std::path::Path;
 
 /// The largest file that is read as a preview: ten times one of 100,000 steps.
@@ -17,6 +17,7 @@ const MOVED_MAX: usize = 40;
 
 /// Makes the preview of a plan.
 pub(crate) async fn make(
+    dir: &StateDir,
     registry: &Registry,
     arguments: &PlanArguments,
     loaded: &Loaded,
@@ -25,7 +26,11 @@ pub(crate) async fn make(
 ) -> Answer<Artefact> {
     let plan = arguments.absolute()?;
     let forecasts = caxplan_run::forecast(registry, loaded, &plan, offline).await?;
-    let preview = build(&loaded.graph, &forecasts.foresight, &forecasts.steps);
+    let mut preview = build(&loaded.graph, &forecasts.foresight, &forecasts.steps);
+    // A preview is not worth less without what earlier runs took.
+    if let Ok(history) = caxplan_run::history(dir, &plan) {
+        preview.remember(&history);
+    }
     let now = caxplan_run::now();
     let fresh = format!("{:x}-{:x}", now.0, std::process::id());
     let inputs = inputs(arguments, loaded, salt.unwrap_or(&fresh))?;
@@ -120,11 +125,13 @@ pub(crate) fn complete(arguments: &mut PlanArguments, inputs: &Inputs) {
 /// Refuses if anything is not as it was when the preview was made.
 pub(crate) async fn check(
     artefact: &Artefact,
+    dir: &StateDir,
     registry: &Registry,
     arguments: &PlanArguments,
     loaded: &Loaded,
 ) -> Answer<()> {
     let now = make(
+        dir,
         registry,
         arguments,
         loaded,

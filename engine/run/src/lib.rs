@@ -6,6 +6,7 @@
 mod clock;
 mod driver;
 mod forecast;
+mod history;
 mod journal;
 mod lock;
 mod mask;
@@ -26,6 +27,7 @@ pub use driver::{
     Driver, DriverError, Interview, Orders, Person, Question, QuestionKind, Reply, RollbackOrder,
 };
 pub use forecast::{Forecasts, forecast};
+pub use history::history;
 pub use journal::{
     Batch, Fate, Firing, Grant, Journal, JournalError, Ledger, LogChunk, LogCursor, NewRun, Reclaimed,
     Request, RunFilter, RunName, RunSummary, ScheduleKey, StoredRequest, StoredRun, Tail, Tombstone,

@@ -20,12 +20,12 @@ const DIFFERENT: u8 = 1;
 ///
 /// Exit codes: 0 both do the same, 1 they do not, 2 one of them is invalid.
 #[derive(Debug, Args)]
-#[command(mut_arg("plan", |plan| plan.value_name("OLD").help("A plan's file, a saved preview, or a run")))]
+#[command(mut_arg("plan", |plan| plan.index(1).value_name("OLD").help("A plan's file, a saved preview, or a run")))]
 pub(crate) struct Diff {
     #[command(flatten)]
     old: PlanArguments,
     /// What to compare it with: a plan's file, a saved preview, or a run
-    #[arg(value_name = "NEW")]
+    #[arg(value_name = "NEW", index = 2)]
     new: PlanPath,
     /// How to show it
     #[arg(long, value_enum, default_value_t)]

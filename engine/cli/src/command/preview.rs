@@ -53,10 +53,13 @@ impl Preview {
 pub(super) fn preview(plan: &PlanArguments, offline: bool, output: Rendering, save: Option<&Path>) -> Answer {
     let registry = registry(&StateDir::locate()?);
     let loaded = match plan.load_or_ask(&registry)? {
+    let dir = StateDir::locate()?;
+    let registry = registry(&dir);
+    let loaded = match plan.load(&registry)? {
         Checked::Valid(loaded) => loaded,
         Checked::Invalid(code) => return Ok(code),
     };
-    let made = runtime()?.block_on(artefact::make(&registry, plan, &loaded, offline, None))?;
+    let made = runtime()?.block_on(artefact::make(&dir, &registry, plan, &loaded, offline, None))?;
     if let Some(file) = save {
         artefact::save(&made, file)?;
     }

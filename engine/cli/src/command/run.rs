@@ -92,7 +92,7 @@ impl Run {
         let plan = self.plan.absolute()?;
         runtime()?.block_on(async {
             if let Some(previewed) = &previewed {
-                artefact::check(previewed, &registry, &self.plan, &loaded).await?;
+                artefact::check(previewed, &dir, &registry, &self.plan, &loaded).await?;
             }
             let claim = Claim::new(&dir, &loaded.graph.header.name, None)?;
             let created = Session::create_as(&dir, registry, &plan, &loaded, claim, &mut say_wait).await;

@@ -1,13 +1,19 @@
-//! The most targets that are down at once, over every order in which the plan can run.
+//! The most targets that are down at once: over every order in which the plan can run, every failure, every end of a
+//! condition, and a rollback from anywhere.
 //!
-//! An upper bound: children that may run at once are taken to be down at once, and elements of a loop whose failure is
-//! tolerated are taken to stay down.
+//! A target is down from the start of an action that takes it down until an action that brings it back has succeeded. The
+//! number is an upper bound: a test holds it against every run that the scheduler can make of small plans. What is not
+//! seen: that two targets which only the run will name are one; and a plan's own `rollback` is taken to put things back
+//! as its step found them.
 
 use super::AT_RUN_TIME;
-use caxplan_model::{Graph, Items, NodeIndex, NodeKind};
+use caxplan_model::{ActionStep, Graph, Items, Node, NodeIndex, NodeKind, OnFailure, StepId, Undo};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+
+/// How many moments a timeline has at most.
+const MOMENTS_MAX: usize = 20;
 
 /// How many targets are down at once, at the most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -33,155 +39,565 @@ impl fmt::Display for Down {
     }
 }
 
-/// What a part of the plan does to the number of targets that are down.
+/// One line of the timeline by which the most targets are down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DownMoment {
+    /// The step that takes the target down.
+    pub step: StepId,
+    /// The target.
+    pub target: String,
+    /// What becomes of it.
+    pub then: Then,
+}
+
+/// What becomes of a target that is down in a timeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Then {
+    /// It is down at the moment that counts.
+    Down,
+    /// Nothing brings it back before that moment.
+    Stays,
+    /// The part fails, which the plan tolerates, and the target stays down.
+    Fails,
+    /// A rollback takes it down again, and nothing in the rollback brings it back.
+    RolledBack,
+}
+
+impl fmt::Display for DownMoment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { step, target, then } = self;
+        match then {
+            Then::Down => write!(f, "{step} takes {target} down"),
+            Then::Stays => write!(f, "{step} takes {target} down, and it stays down"),
+            Then::Fails => write!(
+                f,
+                "{step} takes {target} down; a failure that is tolerated leaves it down"
+            ),
+            Then::RolledBack => write!(
+                f,
+                "a rollback undoes {step}, which takes {target} down, and does not bring it back"
+            ),
+        }
+    }
+}
+
+/// The bound, and how it comes about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct MostDown {
+    pub(super) down: Down,
+    pub(super) timeline: Vec<DownMoment>,
+}
+
+/// The number of a target in a [`Names`].
+type Key = u32;
+
+/// One target that is down because of one step.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    step: NodeIndex,
+    key: Key,
+    then: Then,
+}
+
+/// Targets that may be down, of which no more than `count` are at once.
+#[derive(Clone, Debug, Default)]
+struct Leftover {
+    count: u32,
+    set: BTreeSet<Key>,
+    seen: Vec<Moment>,
+}
+
+/// What a part of the plan does to targets.
 #[derive(Clone, Debug, Default)]
 struct Part {
-    /// The most that are down at once while it runs, above those that were down before.
+    /// The most that it has down at once while it runs; also the most that it leaves down if it fails.
     peak: u32,
-    /// How many more are down when it has ended; negative if it brings some back.
-    net: i64,
-    /// The targets that it takes down: the peak cannot be higher than their number.
-    targets: BTreeSet<String>,
+    /// How that comes about.
+    seen: Vec<Moment>,
+    /// The targets that it may take down.
+    touches: BTreeSet<Key>,
+    /// What may be down when it has ended well.
+    left: Leftover,
+    /// The targets that are surely up when it has ended well, whatever was before.
+    up: BTreeSet<Key>,
     /// Whether the peak depends on a list that only the run will know.
     open: bool,
 }
 
-/// The bound for the whole plan. `target` names the target of a node.
-pub(super) fn most_down(graph: &Graph, target: &dyn Fn(NodeIndex) -> Option<String>) -> Down {
-    let mut parts: Vec<Part> = vec![Part::default(); graph.nodes.len()];
-    // Children stand behind their parents.
-    for at in (0..graph.nodes.len()).rev() {
-        let node = NodeIndex(u32::try_from(at).unwrap_or(u32::MAX));
-        parts[at] = part(graph, node, &parts, target);
+/// The bound for the whole plan. `target` names the target of a node; `skipped` says what surely does not run.
+pub(super) fn most_down(
+    graph: &Graph,
+    target: &dyn Fn(NodeIndex) -> Option<String>,
+    skipped: &dyn Fn(NodeIndex) -> bool,
+) -> MostDown {
+    let mut names = Names::default();
+    let root = arena(&graph.nodes, target, skipped, graph.header.on_failure, &mut names);
+    let stuck = stuck_in_rollback(&graph.nodes, target, skipped, &mut names);
+    if root.open {
+        return MostDown {
+            down: Down::AtRunTime,
+            timeline: Vec::new(),
+        };
     }
-    match parts.first() {
-        Some(root) if root.open => Down::AtRunTime,
-        Some(root) => Down::AtMost { count: root.peak },
-        None => Down::AtMost { count: 0 },
+    // A rollback goes through what the run went through, backwards, except where only one of two steps can be undone.
+    let mut all = root.touches;
+    let mut seen = root.seen;
+    for moment in &stuck {
+        all.insert(moment.key);
+        add(&mut seen, *moment);
+    }
+    let stuck = u32::try_from(stuck.len()).unwrap_or(u32::MAX);
+    let count = root.peak.saturating_add(stuck).min(size(&all));
+    seen.truncate(usize::try_from(count).unwrap_or(MOMENTS_MAX));
+    let moment = |moment: &Moment| DownMoment {
+        step: graph.node(moment.step).id.clone(),
+        target: names.texts[moment.key as usize].clone(),
+        then: moment.then,
+    };
+    MostDown {
+        down: Down::AtMost { count },
+        timeline: seen.iter().map(moment).collect(),
     }
 }
 
-fn part(
-    graph: &Graph,
-    node: NodeIndex,
-    parts: &[Part],
+/// The names of targets, each with a number.
+#[derive(Debug, Default)]
+struct Names {
+    texts: Vec<String>,
+    keys: BTreeMap<String, Key>,
+}
+
+impl Names {
+    fn key(&mut self, text: String) -> Key {
+        let next = Key::try_from(self.texts.len()).unwrap_or(Key::MAX);
+        *self.keys.entry(text).or_insert_with_key(|text| {
+            self.texts.push(text.clone());
+            next
+        })
+    }
+}
+
+/// The target of an action as far as one can be told from another: its name; else the text that will name it, which means
+/// the same wherever the same loop element is; else the arguments.
+fn key(
+    nodes: &[Node],
+    at: usize,
+    action: &ActionStep,
     target: &dyn Fn(NodeIndex) -> Option<String>,
+    names: &mut Names,
+) -> Key {
+    let node = NodeIndex(u32::try_from(at).unwrap_or(u32::MAX));
+    if let Some(name) = target(node) {
+        return names.key(name);
+    }
+    let mut scope = nodes[at].parent;
+    while let Some(group) = scope.filter(|group| nodes[group.index()].bindings.is_empty()) {
+        scope = nodes[group.index()].parent;
+    }
+    let scope = scope.map_or(String::new(), |group| format!(" in {}", nodes[group.index()].id));
+    let text = match &action.target {
+        Some(text) => text.clone(),
+        None => serde_json::to_string(&action.call.with).unwrap_or_default(),
+    };
+    names.key(format!("‹{text}›{scope}"))
+}
+
+fn arena(
+    nodes: &[Node],
+    target: &dyn Fn(NodeIndex) -> Option<String>,
+    skipped: &dyn Fn(NodeIndex) -> bool,
+    header: OnFailure,
+    names: &mut Names,
 ) -> Part {
-    let of = |children: &[NodeIndex]| {
+    let mut parts: Vec<Part> = vec![Part::default(); nodes.len()];
+    // Children stand behind their parents.
+    for at in (0..nodes.len()).rev() {
+        let index = NodeIndex(u32::try_from(at).unwrap_or(u32::MAX));
+        if skipped(index) {
+            continue;
+        }
+        let node = &nodes[at];
+        let mut part = match &node.kind {
+            NodeKind::Action(action) => leaf(action, index, key(nodes, at, action, target, names)),
+            NodeKind::Foreach(foreach) => at_run_time(foreach, index, names),
+            _ => group(nodes, node, &mut parts),
+        };
+        // The header speaks for the phases.
+        let phase = node.parent == Some(NodeIndex::ROOT) && node.on_failure.is_none();
+        let continues =
+            node.on_failure == Some(OnFailure::Continue) || (phase && header == OnFailure::Continue);
+        if continues {
+            part.left = part.may_fail();
+        }
+        if continues || node.when.is_some() {
+            part.up.clear();
+        }
+        parts[at] = part;
+    }
+    parts.into_iter().next().unwrap_or_default()
+}
+
+fn leaf(action: &ActionStep, at: NodeIndex, key: Key) -> Part {
+    let moment = |then: Then| Moment { step: at, key, then };
+    match action.availability {
+        0 => Part::default(),
+        down if down < 0 => Part {
+            peak: 1,
+            seen: vec![moment(Then::Down)],
+            touches: BTreeSet::from([key]),
+            left: Leftover {
+                count: 1,
+                set: BTreeSet::from([key]),
+                seen: vec![moment(Then::Stays)],
+            },
+            ..Part::default()
+        },
+        _ => Part {
+            up: BTreeSet::from([key]),
+            ..Part::default()
+        },
+    }
+}
+
+fn group(nodes: &[Node], node: &Node, parts: &mut [Part]) -> Part {
+    let mut take = |children: &[NodeIndex]| -> Vec<Part> {
         children
             .iter()
-            .map(|child| parts[child.index()].clone())
+            .map(|child| std::mem::take(&mut parts[child.index()]))
             .collect()
     };
-    match &graph.node(node).kind {
-        NodeKind::Sequence { children } => chained(of(children)),
-        NodeKind::Parallel { children, max } | NodeKind::Dag { children, max } => beside(of(children), *max),
+    match &node.kind {
+        NodeKind::Sequence { children } => chained(Leftover::default(), take(children)),
+        NodeKind::Parallel { children, max } => beside(take(children), *max),
+        NodeKind::Dag { children, max } => {
+            let chains = chains(nodes, children);
+            // A chain of needs runs one after the other, whatever is beside it.
+            if chains.len() < children.len() {
+                let chains = chains
+                    .iter()
+                    .map(|chain| chained(Leftover::default(), take(chain)));
+                beside(chains.collect(), 0)
+            } else {
+                beside(take(children), *max)
+            }
+        }
         NodeKind::Rolling(rolling) => {
             let at_once = rolling.max_unavailable.unwrap_or(0);
-            let batches = rolling.batches.iter().map(|batch| beside(of(batch), at_once));
-            let mut all = chained(batches.collect());
-            let element = rolling
-                .batches
-                .iter()
-                .flatten()
-                .map(|child| parts[child.index()].peak);
-            // An element whose failure is tolerated may stay down while others go on.
-            let stay = element.max().unwrap_or(0).saturating_mul(rolling.max_failures);
-            all.peak = all.peak.saturating_add(stay).min(size(&all.targets));
+            let failures = rolling.max_failures;
+            let batches: Vec<Vec<Part>> = rolling.batches.iter().map(|batch| take(batch)).collect();
+            let mut failing: Vec<Leftover> = Vec::new();
+            if failures > 0 {
+                failing = batches.iter().flatten().map(Part::may_fail).collect();
+            }
+            let together = batches.into_iter().map(|batch| beside(batch, at_once)).collect();
+            let mut all = chained(Leftover::default(), together);
+            tolerate(&mut all, &mut failing, failures);
             all
         }
-        NodeKind::Foreach(foreach) => {
-            let inner = Graph {
-                nodes: foreach.body.clone(),
-                ..graph.clone()
-            };
-            let element = match most_down(&inner, &|node| Some(node.0.to_string())) {
-                Down::AtMost { count: 0 } => return Part::default(),
-                down => down,
-            };
-            match (element, foreach.batch_size.trim().parse::<u32>(), &foreach.items) {
-                // Whatever the list will be, no more than a batch and the tolerated failures are down at once.
-                (Down::AtMost { count }, Ok(size), Items::Template(_) | Items::Known(_)) => {
-                    let at_once = foreach.max_unavailable.unwrap_or(size).min(size);
-                    let peak = count.saturating_mul(at_once.saturating_add(foreach.max_failures));
-                    Part {
-                        peak,
-                        targets: (0..peak).map(|number| format!("{}#{number}", node.0)).collect(),
-                        ..Part::default()
-                    }
-                }
-                _ => Part {
-                    open: true,
-                    ..Part::default()
-                },
-            }
-        }
         NodeKind::Block { body, rescue, always } => {
-            let children: Vec<NodeIndex> = std::iter::once(*body).chain(*rescue).chain(*always).collect();
-            chained(of(&children))
-        }
-        NodeKind::Action(action) => {
-            let name = target(node).unwrap_or_else(|| format!("?{}", node.0));
-            match action.availability {
-                0 => Part::default(),
-                down if down < 0 => Part {
-                    peak: 1,
-                    net: 1,
-                    targets: BTreeSet::from([name]),
-                    open: false,
-                },
-                _ => Part {
-                    net: -1,
-                    ..Part::default()
-                },
+            let mut body = take(&[*body]).remove(0);
+            let rescue = rescue.map(|rescue| take(&[rescue]).remove(0));
+            let always = always.map(|always| take(&[always]).remove(0));
+            let failed = body.may_fail();
+            let well = std::mem::take(&mut body.left);
+            let after = |before: Leftover, parts: Vec<Part>| chained(before, parts);
+            let good = after(well, always.clone().into_iter().collect());
+            let rescued = rescue.is_some();
+            let bad = after(failed, rescue.into_iter().chain(always).collect());
+            let mut all = body;
+            for way in [&good, &bad] {
+                if way.peak > all.peak {
+                    all.peak = way.peak;
+                    all.seen.clone_from(&way.seen);
+                }
+                all.touches.extend(&way.touches);
+                all.open |= way.open;
             }
+            all.left = good.left;
+            if rescued {
+                all.left = all.left.or(bad.left);
+                let body_up = std::mem::take(&mut all.up);
+                let good_up: BTreeSet<Key> = body_up.union(&good.up).copied().collect();
+                all.up = good_up.intersection(&bad.up).copied().collect();
+            } else {
+                all.up.extend(good.up);
+            }
+            all.up.retain(|key| !all.left.set.contains(key));
+            all
         }
-        NodeKind::Wait { .. } | NodeKind::Watch(_) | NodeKind::Approve { .. } | NodeKind::Checklist(_) => {
-            Part::default()
+        NodeKind::Foreach(_)
+        | NodeKind::Action(_)
+        | NodeKind::Wait { .. }
+        | NodeKind::Watch(_)
+        | NodeKind::Approve { .. }
+        | NodeKind::Checklist(_) => Part::default(),
+    }
+}
+
+/// Failed elements that a loop tolerates stay down beside those that run.
+fn tolerate(all: &mut Part, failing: &mut [Leftover], failures: u32) {
+    failing.sort_by_key(|failed| std::cmp::Reverse(failed.count));
+    let worst = failing.iter().take(failures as usize);
+    let count = worst.fold(0, |sum: u32, failed| sum.saturating_add(failed.count));
+    if count == 0 {
+        return;
+    }
+    // The elements that fail in the timeline are others than those that run in it.
+    for moment in failing.iter().flat_map(|failed| &failed.seen) {
+        let add_more =
+            all.seen.len() < usize::try_from(all.peak.saturating_add(count)).unwrap_or(MOMENTS_MAX);
+        if add_more && all.seen.len() < MOMENTS_MAX && all.seen.iter().all(|seen| seen.key != moment.key) {
+            all.seen.insert(0, *moment);
+        }
+    }
+    all.peak = all.peak.saturating_add(count).min(size(&all.touches));
+    all.left = Leftover {
+        count: all.left.count.saturating_add(count).min(size(&all.touches)),
+        set: all.touches.clone(),
+        seen: all.seen.clone(),
+    };
+    all.up.clear();
+}
+
+/// A loop over a list that only the run will know: each element is a target of its own.
+fn at_run_time(foreach: &caxplan_model::Foreach, at: NodeIndex, names: &mut Names) -> Part {
+    let mut inner = Names::default();
+    let element = arena(&foreach.body, &|_| None, &|_| false, OnFailure::Stop, &mut inner);
+    let open = Part {
+        open: true,
+        ..Part::default()
+    };
+    if element.peak == 0 && !element.open {
+        return Part::default();
+    }
+    let count = match &foreach.items {
+        Items::Known(items) => u32::try_from(items.len()).unwrap_or(u32::MAX),
+        Items::Template(_) => u32::MAX,
+    };
+    let Ok(batch) = foreach.batch_size.trim().parse::<u32>() else {
+        return open;
+    };
+    // What every element leaves down adds up without end.
+    if element.open || element.left.count > 0 {
+        return open;
+    }
+    let at_once = foreach.max_unavailable.unwrap_or(batch).min(batch);
+    let elements = at_once.saturating_add(foreach.max_failures).min(count);
+    let peak = element.peak.saturating_mul(elements);
+    let keys: Vec<Key> = (0..peak.min(10_000))
+        .map(|number| names.key(format!("‹element {} of node {}›", number + 1, at.0)))
+        .collect();
+    let seen = keys.iter().map(|key| Moment {
+        step: at,
+        key: *key,
+        then: Then::Down,
+    });
+    let seen: Vec<Moment> = seen.take(MOMENTS_MAX).collect();
+    let failed = foreach.max_failures.saturating_mul(element.peak).min(peak);
+    Part {
+        peak,
+        left: Leftover {
+            count: failed,
+            set: if failed > 0 {
+                keys.iter().copied().collect()
+            } else {
+                BTreeSet::new()
+            },
+            seen: seen.iter().take(failed as usize).copied().collect(),
+        },
+        touches: keys.into_iter().collect(),
+        seen,
+        ..Part::default()
+    }
+}
+
+impl Part {
+    /// What may be down if it fails where it is worst.
+    fn may_fail(&self) -> Leftover {
+        let fails = self.seen.iter().map(|moment| Moment {
+            then: Then::Fails,
+            ..*moment
+        });
+        Leftover {
+            count: self.peak,
+            set: self.touches.clone(),
+            seen: fails.collect(),
         }
     }
 }
 
-/// One after the other.
-fn chained(children: Vec<Part>) -> Part {
-    let mut all = Part::default();
+impl Leftover {
+    /// Either of two.
+    fn or(mut self, other: Self) -> Self {
+        self.set.extend(other.set);
+        if other.count > self.count {
+            self.count = other.count;
+            self.seen = other.seen;
+        }
+        self
+    }
+}
+
+/// One after the other, with what is down before.
+fn chained(before: Leftover, children: Vec<Part>) -> Part {
+    let mut down = before;
+    let mut all = Part {
+        peak: down.count,
+        seen: down.seen.clone(),
+        touches: down.set.clone(),
+        ..Part::default()
+    };
     for child in children {
-        let before = u32::try_from(all.net.max(0)).unwrap_or(u32::MAX);
-        all.peak = all.peak.max(before.saturating_add(child.peak));
-        all.net += child.net;
-        all.targets.extend(child.targets);
+        let overlap = child.touches.iter().filter(|key| down.set.contains(key)).count();
+        let distinct = down.set.len() + child.touches.len() - overlap;
+        let peak = down
+            .count
+            .saturating_add(child.peak)
+            .min(u32::try_from(distinct).unwrap_or(u32::MAX));
+        if peak > all.peak {
+            all.peak = peak;
+            all.seen.clone_from(&down.seen);
+            for moment in child.seen {
+                add(&mut all.seen, moment);
+            }
+        }
+        for key in &child.up {
+            down.set.remove(key);
+        }
+        down.seen.retain(|moment| !child.up.contains(&moment.key));
+        down.count = down.count.min(size(&down.set)).saturating_add(child.left.count);
+        all.up.retain(|key| !child.left.set.contains(key));
+        all.up.extend(child.up);
+        for moment in child.left.seen {
+            add(&mut down.seen, moment);
+        }
+        down.set.extend(child.left.set);
+        down.count = down.count.min(size(&down.set));
+        merge(&mut all.touches, child.touches);
         all.open |= child.open;
     }
-    all.peak = all.peak.min(size(&all.targets));
+    all.left = down;
     all
 }
 
 /// So many at once (0: all of them), in any order.
 fn beside(children: Vec<Part>, at_once: u32) -> Part {
     let mut all = Part::default();
-    let mut above = Vec::new();
+    let mut above: Vec<(u32, Vec<Moment>)> = Vec::new();
     for child in children {
-        let stays = u32::try_from(child.net.max(0)).unwrap_or(u32::MAX);
-        all.peak = all.peak.saturating_add(stays);
-        above.push(child.peak.saturating_sub(stays));
-        all.net += child.net;
-        all.targets.extend(child.targets);
+        let stays = child.left.count;
+        all.left.count = all.left.count.saturating_add(stays);
+        for moment in &child.left.seen {
+            add(&mut all.left.seen, *moment);
+        }
+        above.push((child.peak.saturating_sub(stays), child.seen));
+        merge(&mut all.left.set, child.left.set);
+        merge(&mut all.touches, child.touches);
+        all.up.extend(child.up);
         all.open |= child.open;
     }
-    above.sort_unstable_by(|a, b| b.cmp(a));
+    all.left.count = all.left.count.min(size(&all.left.set));
+    all.up.retain(|key| !all.left.set.contains(key));
+    above.sort_by_key(|(peak, _)| std::cmp::Reverse(*peak));
     let count = if at_once == 0 {
         above.len()
     } else {
         at_once as usize
     };
-    all.peak = above
-        .iter()
-        .take(count)
-        .fold(all.peak, |peak, more| peak.saturating_add(*more));
-    all.peak = all.peak.min(size(&all.targets));
+    all.peak = all.left.count;
+    all.seen.clone_from(&all.left.seen);
+    for (peak, seen) in above.into_iter().take(count) {
+        all.peak = all.peak.saturating_add(peak);
+        for moment in seen {
+            add(&mut all.seen, moment);
+        }
+    }
+    all.peak = all.peak.min(size(&all.touches));
     all
 }
 
-fn size(targets: &BTreeSet<String>) -> u32 {
-    u32::try_from(targets.len()).unwrap_or(u32::MAX)
+/// Splits the children of a `dag` into chains in which each needs the one before it: greedily, in the order of the plan.
+fn chains(nodes: &[Node], children: &[NodeIndex]) -> Vec<Vec<NodeIndex>> {
+    let mut chains: Vec<Vec<NodeIndex>> = Vec::new();
+    let mut ends: BTreeMap<NodeIndex, usize> = BTreeMap::new();
+    let mut left: Vec<NodeIndex> = children.to_vec();
+    // Needs may stand behind what needs them: take what is ready, until nothing is left.
+    let mut placed: BTreeSet<NodeIndex> = BTreeSet::new();
+    while !left.is_empty() {
+        let before = left.len();
+        let mut waiting = Vec::new();
+        for child in left {
+            let needs = &nodes[child.index()].needs;
+            if !needs.iter().all(|need| placed.contains(need)) {
+                waiting.push(child);
+                continue;
+            }
+            placed.insert(child);
+            let chain = needs.iter().find_map(|need| ends.remove(need));
+            let chain = chain.unwrap_or_else(|| {
+                chains.push(Vec::new());
+                chains.len() - 1
+            });
+            chains[chain].push(child);
+            ends.insert(child, chain);
+        }
+        if waiting.len() == before {
+            // A cycle, which the loader refuses: each by itself is a safe bound.
+            chains.extend(waiting.into_iter().map(|child| vec![child]));
+            return chains;
+        }
+        left = waiting;
+    }
+    chains
+}
+
+/// Targets that a rollback takes down by undoing what brought them back, while what took them down cannot be undone.
+fn stuck_in_rollback(
+    nodes: &[Node],
+    target: &dyn Fn(NodeIndex) -> Option<String>,
+    skipped: &dyn Fn(NodeIndex) -> bool,
+    names: &mut Names,
+) -> Vec<Moment> {
+    let mut undone: BTreeMap<Key, Moment> = BTreeMap::new();
+    let mut stays: BTreeSet<Key> = BTreeSet::new();
+    for (at, node) in nodes.iter().enumerate() {
+        let step = NodeIndex(u32::try_from(at).unwrap_or(u32::MAX));
+        let NodeKind::Action(action) = &node.kind else {
+            continue;
+        };
+        if action.availability == 0 || action.read_only || skipped(step) {
+            continue;
+        }
+        let undoable = matches!(action.undo, Undo::Native | Undo::Calls(_));
+        let key = key(nodes, at, action, target, names);
+        let then = Then::RolledBack;
+        if action.availability > 0 && undoable {
+            undone.entry(key).or_insert(Moment { step, key, then });
+        }
+        if action.availability < 0 && !undoable {
+            stays.insert(key);
+        }
+    }
+    let moments = undone.into_values();
+    moments.filter(|moment| stays.contains(&moment.key)).collect()
+}
+
+/// Adds to a timeline, each target once.
+fn add(seen: &mut Vec<Moment>, moment: Moment) {
+    if seen.len() < MOMENTS_MAX && seen.iter().all(|other| other.key != moment.key) {
+        seen.push(moment);
+    }
+}
+
+/// The smaller set goes into the larger one.
+fn merge(into: &mut BTreeSet<Key>, mut from: BTreeSet<Key>) {
+    if from.len() > into.len() {
+        std::mem::swap(into, &mut from);
+    }
+    into.extend(from);
+}
+
+fn size(set: &BTreeSet<Key>) -> u32 {
+    u32::try_from(set.len()).unwrap_or(u32::MAX)
 }

@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 pub fn build(graph: &Graph, foresight: &Foresight, forecasts: &BTreeMap<NodeIndex, Forecasted>) -> Preview {
     let target = |node: NodeIndex| target_name(graph, node);
     let mut verdicts = judge(graph, foresight, forecasts, &target);
+    let skipped = |node: NodeIndex| foresight.sight(node).skipped.is_some();
+    let most = most_down(graph, &target, &skipped);
     let mut batches = BTreeMap::new();
     let mut preview = Preview {
         plan: graph.header.name.clone(),
@@ -26,8 +28,11 @@ pub fn build(graph: &Graph, foresight: &Foresight, forecasts: &BTreeMap<NodeInde
             max => max,
         },
         changes: ChangeCount::default(),
-        down: most_down(graph, &target),
-        worst: worst_case(graph, &|node| foresight.sight(node).skipped.is_some()),
+        down: most.down,
+        down_timeline: most.timeline,
+        expected: None,
+        schedule: graph.header.schedule.clone(),
+        worst: worst_case(graph, &skipped),
         cannot_undo: Vec::new(),
         in_doubt: Vec::new(),
         times: Vec::new(),
@@ -129,6 +134,7 @@ fn entry(graph: &Graph, at: NodeIndex, depth: u32, forecast: Option<&Forecasted>
         on_failure: node.on_failure,
         checkpoint: node.checkpoint.clone(),
         attempts: 1,
+        usual: None,
         can_undo: None,
         like: None,
     };

@@ -8,21 +8,25 @@ mod availability;
 mod build;
 mod diagram;
 mod foresight;
+mod history;
 pub(crate) mod markdown;
 mod tree;
 mod verdict;
 mod worst;
 
 pub use artefact::{Artefact, Inputs};
-pub use availability::Down;
+pub use availability::{Down, DownMoment, Then};
 pub use build::{bindings, build, target_name};
 pub use foresight::{Because, Foresight};
+pub use history::{History, Usual};
 pub use markdown::{DIFFERENCE_BYTES_MAX, PREVIEW_BYTES_MAX};
 pub use worst::WorstCase;
 
 pub(crate) use build::resolve_early as resolve_before_run;
 
-use caxplan_model::{CheckpointName, Digest, LockName, Map, NodeIndex, Notification, OnFailure, StepId};
+use caxplan_model::{
+    CheckpointName, Digest, LockName, Map, NodeIndex, Notification, OnFailure, Schedule, StepId,
+};
 use serde::{Deserialize, Serialize};
 
 /// What stands for a value that only the run will know.
@@ -77,6 +81,15 @@ pub struct Preview {
     pub changes: ChangeCount,
     /// The most targets that are down at once.
     pub down: Down,
+    /// How so many come to be down: at most 20 of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub down_timeline: Vec<DownMoment>,
+    /// How long earlier runs took that succeeded; `None` if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Usual>,
+    /// When it runs by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
     /// The longest that it can take.
     pub worst: WorstCase,
     /// Steps that a rollback would leave as they are.
@@ -150,6 +163,9 @@ pub struct Entry {
     pub checkpoint: Option<CheckpointName>,
     /// How often it is tried in all.
     pub attempts: u32,
+    /// How long it took in earlier runs; `None` if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usual: Option<Usual>,
     /// Whether a rollback can undo it; `None` if there is nothing to undo.
     pub can_undo: Option<bool>,
     /// The place of the sibling that it is like, but for the name of its target: renderings fold it.

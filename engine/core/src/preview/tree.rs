@@ -1,8 +1,8 @@
 //! The preview on a terminal.
 
 use super::markdown::plain;
-use super::{Change, Entry, IN_ORDER, Preview};
-use caxplan_model::{Map, NodeIndex, Notification, OnFailure, RunEnd, StepId, Value};
+use super::{Change, Down, Entry, IN_ORDER, Preview};
+use caxplan_model::{Map, NodeIndex, Notification, OnFailure, RunEnd, Schedule, StepId, Value};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -118,9 +118,22 @@ impl Preview {
             let item = |(step, text): &(StepId, String)| format!("{step} ({text})");
             items.iter().map(item).collect::<Vec<_>>()
         };
+        list(
+            "So many by",
+            self.down_timeline
+                .iter()
+                .filter(|_| self.down > Down::AtMost { count: 1 })
+                .map(ToString::to_string)
+                .collect(),
+        );
+        list(
+            "Usually takes",
+            self.expected.iter().map(ToString::to_string).collect(),
+        );
         list("Takes at most", vec![self.worst.to_string()]);
         list("Takes its time", with(&self.times));
         list("Waits for a person", with(&self.questions));
+        list("Scheduled", self.schedule.iter().map(times).collect());
         list("Locks", self.locks.iter().map(ToString::to_string).collect());
         list("Tells", self.notify.iter().map(told).collect());
         list("On failure", vec![policy(self.on_failure).to_owned()]);
@@ -149,6 +162,12 @@ impl Preview {
         }
         lines
     }
+}
+
+/// When a plan runs by itself.
+fn times(schedule: &Schedule) -> String {
+    let zone = schedule.timezone.as_deref().unwrap_or("UTC");
+    format!("{} ({zone})", schedule.cron)
 }
 
 /// The branches of the tree in front of each line.
@@ -205,6 +224,9 @@ pub(super) fn remarks(entry: &Entry) -> Vec<String> {
         // The reason says it.
         (Some(Change::Skipped), _) | (_, None) => {}
         (_, Some(when)) => remarks.push(format!("when {when}")),
+    }
+    if let Some(usual) = &entry.usual {
+        remarks.push(format!("usually {usual}"));
     }
     for because in &entry.because {
         remarks.push(match entry.change {
