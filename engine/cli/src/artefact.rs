@@ -3,9 +3,10 @@
 use crate::failure::{Answer, Failure};
 use crate::plan::PlanArguments;
 use crate::ui;
+use caxplan_core::calendar::{Calendar, bundled_zone};
 use caxplan_core::load::Loaded;
 use caxplan_core::preview::{Artefact, Inputs, build};
-use caxplan_model::Value;
+use caxplan_model::{Schedule, Timestamp, Value};
 use caxplan_run::{Registry, StateDir};
 use std::path::Path;
 
@@ -32,6 +33,12 @@ pub(crate) async fn make(
         preview.remember(&history);
     }
     let now = caxplan_run::now();
+    preview.next_due = loaded
+        .graph
+        .header
+        .schedule
+        .as_ref()
+        .and_then(|schedule| next_due(schedule, now));
     let fresh = format!("{:x}-{:x}", now.0, std::process::id());
     let inputs = inputs(arguments, loaded, salt.unwrap_or(&fresh))?;
     let made_by = concat!("caxplan ", env!("CARGO_PKG_VERSION"));
@@ -43,6 +50,14 @@ pub(crate) async fn make(
         preview,
         loaded.graph.clone(),
     ))
+}
+
+/// When a schedule is due next, by the clock of its time zone; jitter is not in it.
+fn next_due(schedule: &Schedule, now: Timestamp) -> Option<String> {
+    let zone = bundled_zone(schedule.timezone.as_deref())?;
+    let next = Calendar::new(schedule, zone.clone(), "").ok()?.after(now)?;
+    let due = jiff::Timestamp::from_millisecond(i64::try_from(next.due.0).ok()?).ok()?;
+    Some(due.to_zoned(zone).strftime("%Y-%m-%d %H:%M:%S %:z").to_string())
 }
 
 fn inputs(arguments: &PlanArguments, loaded: &Loaded, salt: &str) -> Answer<Inputs> {

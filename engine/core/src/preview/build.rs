@@ -32,6 +32,7 @@ pub fn build(graph: &Graph, foresight: &Foresight, forecasts: &BTreeMap<NodeInde
         down_timeline: most.timeline,
         expected: None,
         schedule: graph.header.schedule.clone(),
+        next_due: None,
         worst: worst_case(graph, &skipped),
         cannot_undo: Vec::new(),
         in_doubt: Vec::new(),

@@ -90,6 +90,9 @@ pub struct Preview {
     /// When it runs by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
+    /// When it is due next, by the clock of its time zone; `None` if nobody has said what time it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_due: Option<String>,
     /// The longest that it can take.
     pub worst: WorstCase,
     /// Steps that a rollback would leave as they are.

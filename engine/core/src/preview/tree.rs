@@ -133,7 +133,13 @@ impl Preview {
         list("Takes at most", vec![self.worst.to_string()]);
         list("Takes its time", with(&self.times));
         list("Waits for a person", with(&self.questions));
-        list("Scheduled", self.schedule.iter().map(times).collect());
+        list(
+            "Scheduled",
+            self.schedule
+                .iter()
+                .map(|schedule| times(schedule, self.next_due.as_deref()))
+                .collect(),
+        );
         list("Locks", self.locks.iter().map(ToString::to_string).collect());
         list("Tells", self.notify.iter().map(told).collect());
         list("On failure", vec![policy(self.on_failure).to_owned()]);
@@ -165,9 +171,10 @@ impl Preview {
 }
 
 /// When a plan runs by itself.
-fn times(schedule: &Schedule) -> String {
+fn times(schedule: &Schedule, next: Option<&str>) -> String {
     let zone = schedule.timezone.as_deref().unwrap_or("UTC");
-    format!("{} ({zone})", schedule.cron)
+    let next = next.map_or(String::new(), |next| format!(", next at {next}"));
+    format!("{} ({zone}){next}", schedule.cron)
 }
 
 /// The branches of the tree in front of each line.

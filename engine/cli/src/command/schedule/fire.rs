@@ -44,7 +44,7 @@ impl Fire {
         };
         let registry = registry(&dir);
         let plan = PlanArguments {
-            plan: self.plan,
+            plan: Some(self.plan),
             params: ParamArguments::default(),
             libraries: self.with.libraries,
             inventory: self.with.inventory,
