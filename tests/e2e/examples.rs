@@ -76,6 +76,24 @@ type Command = (&'static str, &'static [&'static str], i32, &'static str);
 
 const COMMANDS: &[Command] = &[
     (
+        "preview.yaml",
+        &["preview", "FILE", "-p", "folder=HERE"],
+        0,
+        "[unknown: argument `content` ← look/weekday]",
+    ),
+    (
+        "preview.yaml",
+        &["run", "FILE", "-p", "folder=HERE"],
+        0,
+        "preview succeeded",
+    ),
+    (
+        "preview.yaml",
+        &["diff", "FILE", "examples/features/phases.yaml"],
+        1,
+        "+ check",
+    ),
+    (
         "maintenance.yaml",
         &["run", "FILE#daily", "-p", "folder=HERE"],
         0,

@@ -70,13 +70,13 @@ impl Check {
     /// Those of the file that the user named; all of them if none.
     fn chosen(&self, monitors: Vec<Monitor>) -> Answer<Vec<Monitor>> {
         let mut names: Vec<&str> = self.names.iter().map(String::as_str).collect();
-        names.extend(self.plan.plan.entry.as_deref());
+        names.extend(self.plan.file()?.entry.as_deref());
         if let Some(unknown) = names
             .iter()
             .find(|name| monitors.iter().all(|monitor| monitor.name != **name))
         {
             let known: Vec<&str> = monitors.iter().map(|monitor| monitor.name.as_str()).collect();
-            let file = self.plan.plan.file.display();
+            let file = self.plan.file()?.file.display();
             return Err(Failure::invalid(format!("{file} holds no `{unknown}`"))
                 .hint(format!("it holds {}", known.join(", "))));
         }

@@ -70,6 +70,10 @@ pub(super) fn worst_case(graph: &Graph, skipped: &dyn Fn(NodeIndex) -> bool) -> 
         let node = NodeIndex(u32::try_from(at).unwrap_or(u32::MAX));
         if !skipped(node) {
             works[at] = work(graph, node, &works, &mut worst);
+            // When its time is over, what runs in it is aborted.
+            if let Some(timeout) = graph.node(node).timeout {
+                works[at].path = works[at].path.min(timeout.as_millis());
+            }
         }
     }
     let all = works.first().copied().unwrap_or_default();
