@@ -16,6 +16,7 @@ const NEEDED: &[Needed] = &[
     Needed {
         program: "cron",
         package: "cron",
+    },
     // tests/e2e/review.rs: the review job, and what draws the diagrams.
     Needed {
         program: "git",

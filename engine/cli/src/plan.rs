@@ -101,12 +101,13 @@ impl PlanArguments {
     pub(crate) fn load_or_ask(&self, registry: &Registry) -> Answer<Checked> {
         let mut params = self.params.values()?;
         if ui::ask::is_possible() {
-            let plan = text(&self.plan.file);
+            let named = self.file()?;
+            let plan = text(&named.file);
             let inventory = self.inventory.as_deref().map(text);
             let given = params.clone();
             let request = LoadRequest {
                 plan: &plan,
-                entry: self.plan.entry.as_deref(),
+                entry: named.entry.as_deref(),
                 libraries: &[],
                 inventory: inventory.as_deref(),
                 params: &given,

@@ -51,11 +51,9 @@ impl Preview {
 
 /// Previews a plan.
 pub(super) fn preview(plan: &PlanArguments, offline: bool, output: Rendering, save: Option<&Path>) -> Answer {
-    let registry = registry(&StateDir::locate()?);
-    let loaded = match plan.load_or_ask(&registry)? {
     let dir = StateDir::locate()?;
     let registry = registry(&dir);
-    let loaded = match plan.load(&registry)? {
+    let loaded = match plan.load_or_ask(&registry)? {
         Checked::Valid(loaded) => loaded,
         Checked::Invalid(code) => return Ok(code),
     };
