@@ -4,6 +4,7 @@ mod account;
 mod cli;
 mod crash;
 mod documents;
+mod editor;
 mod engine;
 mod examples;
 mod flow;

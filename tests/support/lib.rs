@@ -7,5 +7,5 @@ mod terminal;
 
 pub use process::{Background, Finished, wait_until};
 pub use random::Random;
-pub use sandbox::{Sandbox, releases, root};
+pub use sandbox::{Sandbox, programs, releases, root};
 pub use terminal::Terminal;

@@ -138,7 +138,7 @@ fn binary(name: &str) -> PathBuf {
 }
 
 /// The folder of the profile that this test was built in.
-fn programs() -> PathBuf {
+pub fn programs() -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own path");
     test.parent()
         .and_then(Path::parent)

@@ -4,6 +4,7 @@ use crate::composition::registry;
 use crate::failure::{Answer, Failure};
 use crate::ui;
 use caxplan_core::load::{DocumentKind, schema};
+use caxplan_model::ActionSpec;
 use caxplan_run::StateDir;
 use clap::{Args, ValueEnum};
 use std::process::ExitCode;
@@ -41,8 +42,8 @@ enum Kind {
 
 impl Schema {
     pub(crate) fn execute(self) -> Answer {
+        let registry = registry(&StateDir::locate()?);
         if let Some(action) = &self.action {
-            let registry = registry(&StateDir::locate()?);
             let spec = registry.action(action).ok_or_else(|| {
                 Failure::invalid(format!("there is no action `{action}`"))
                     .hint("`caxplan adapters` lists them all")
@@ -59,7 +60,8 @@ impl Schema {
             Kind::HealthChecks => DocumentKind::HealthChecks,
             Kind::Alerts => DocumentKind::Alerts,
         };
-        ui::print_json(&schema(kind));
+        let actions: Vec<ActionSpec> = registry.actions().cloned().collect();
+        ui::print_json(&schema(kind, &actions));
         Ok(ExitCode::SUCCESS)
     }
 }

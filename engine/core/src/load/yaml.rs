@@ -186,6 +186,13 @@ pub(super) fn parse(file: u32, report: &mut Report) -> Option<Yaml> {
     builder.root
 }
 
+/// A value of ours that is written as YAML; `null` if it is none.
+pub(super) fn parse_value(text: &str) -> Value {
+    let mut report = Report::default();
+    let file = report.add_source("", text.to_owned());
+    parse(file, &mut report).map_or(Value::Null, |yaml| yaml.to_value())
+}
+
 /// From the parser's positions, which count characters, to bytes.
 struct Offsets {
     /// The byte of each character; `None` if all are one byte long.

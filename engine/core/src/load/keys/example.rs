@@ -1,6 +1,6 @@
 //! An example of the value of each key, as YAML: shown by editors, and with a value of the wrong kind.
 
-use super::{Object, Shape};
+use super::{BODIES, Object, PLAN, Shape};
 
 /// By the name of the object's definition and the key's name.
 const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
@@ -22,6 +22,11 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             ("lock", "cluster"),
             ("defaults", "{timeout: 10m, retry: {attempts: 3}}"),
             ("max_parallel", "4"),
+            (
+                "notify",
+                "[{on: [failed, stuck], shell.run: {argv: [tell, \"{{ run.message }}\"]}}]",
+            ),
+            ("invariants", "{max_unavailable: 1}"),
             ("overrides", "{upgrade/canary: {timeout: 20m}}"),
             ("schedule", "{cron: \"0 2 * * *\", timezone: Europe/Berlin}"),
             (
@@ -43,7 +48,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         &[
             ("default", "1.2.0"),
             ("description", "The version to upgrade to"),
-            ("pattern", "[a-z]+-[0-9]+"),
+            ("pattern", "\"[a-z]+-[0-9]+\""),
             ("min", "1"),
             ("max", "100"),
             ("values", "[full, incremental]"),
@@ -66,6 +71,8 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             ("steps", "[{shell.run: {argv: [echo, hello]}}]"),
             ("checkpoint", "canary-upgraded"),
             ("max_parallel", "4"),
+            ("needs", "[prepare]"),
+            ("rollback", "[{shell.run: {script: ./undo.sh}}]"),
         ],
     ),
     (
@@ -106,6 +113,74 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             ("batch_size", "25%"),
             ("max_failures", "1"),
             ("max_unavailable", "1"),
+        ],
+    ),
+    ("lock", &[("name", "cluster")]),
+    (
+        "maintenance_schedule",
+        &[
+            ("daily", "\"0 3 * * *\""),
+            ("weekly", "\"0 4 * * 0\""),
+            ("monthly", "\"0 5 1 * *\""),
+            ("quarterly", "\"0 6 1 1,4,7,10 *\""),
+        ],
+    ),
+    (
+        "maintenance",
+        &[("schedule", "{daily: \"0 3 * * *\", timezone: Europe/Berlin}")],
+    ),
+    ("backup", &[("schedule", "{timezone: Europe/Berlin}")]),
+    ("period", &[("schedule", "{cron: \"0 3 * * *\"}")]),
+    (
+        "calendar",
+        &[
+            ("daily", "[rotate_logs, verify_backups]"),
+            ("weekly", "[compact_database]"),
+            ("monthly", "[security_audit]"),
+            ("quarterly", "[disaster_recovery_drill]"),
+        ],
+    ),
+    (
+        "policy",
+        &[
+            (
+                "schedule",
+                "{full_backup: {frequency: daily, time: \"02:00\", retention: 30d}}",
+            ),
+            ("destinations", "[{type: local, path: /backup}]"),
+            ("components", "[configuration, certificates]"),
+        ],
+    ),
+    (
+        "monitors",
+        &[(
+            "health_checks",
+            "{node_health: {interval: 10s, checks: [\"cpu_usage < 80%\"]}}",
+        )],
+    ),
+    (
+        "rule",
+        &[
+            ("name", "high_cpu_usage"),
+            ("condition", "cpu_usage > 70%"),
+            ("action", "send_alert"),
+        ],
+    ),
+    (
+        "severities",
+        &[
+            (
+                "critical",
+                "[{name: node_down, condition: node_unreachable > 60s, action: page_oncall}]",
+            ),
+            (
+                "warning",
+                "[{name: high_cpu_usage, condition: cpu_usage > 70%, duration: 5m, action: send_alert}]",
+            ),
+            (
+                "info",
+                "[{name: high_load, condition: load > 4, action: send_alert}]",
+            ),
         ],
     ),
     (
@@ -201,13 +276,53 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ),
 ];
 
+/// By the key's name alone: keys that stand in several objects, and mean the same in each.
+const EVERYWHERE: &[(&str, &str)] = &[
+    ("description", "What it is for, for a person"),
+    ("params", "{full: true}"),
+    ("timezone", "Europe/Berlin"),
+    ("cron", "0 2 * * *"),
+    ("time", "\"02:00\""),
+    ("day", "sunday"),
+    ("with", "{argv: [echo, hello]}"),
+    ("observe", "{http.request: {url: \"http://localhost/metrics\"}}"),
+    ("steps", "[{shell.run: {argv: [echo, hello]}}]"),
+    ("checks", "[\"error_rate < 1%\"]"),
+];
+
+/// What is taken where a key is not given, as YAML.
+const DEFAULTS: &[(&str, &str, &str)] = &[
+    ("plan", "caxplan", "1"),
+    ("plan", "max_parallel", "0"),
+    ("param", "type", "string"),
+    ("param", "secret", "false"),
+    ("phase", "order", "sequential"),
+    ("watch", "every", "30s"),
+    ("watch", "max_breaches", "0"),
+    ("schedule", "timezone", "UTC"),
+];
+
 impl Object {
+    /// What is taken where one of its keys is not given, as YAML.
+    pub(in crate::load) fn default(&self, key: &str) -> Option<&'static str> {
+        let found = DEFAULTS
+            .iter()
+            .find(|(schema, name, _)| (*schema, *name) == (self.schema, key));
+        found.map(|(_, _, default)| *default)
+    }
+
     /// An example of the value of one of its keys, as YAML.
     pub(in crate::load) fn example(&self, key: &str) -> Option<&'static str> {
-        let (_, examples) = EXAMPLES.iter().find(|(schema, _)| *schema == self.schema)?;
-        examples
-            .iter()
-            .find(|(name, _)| *name == key)
+        let of = |schema: &str| {
+            let (_, examples) = EXAMPLES.iter().find(|(name, _)| *name == schema)?;
+            examples.iter().find(|(name, _)| *name == key)
+        };
+        // Documents that hold several plans have the header of a plan.
+        let header = || PLAN.has(key).then(|| of(PLAN.schema)).flatten();
+        let is_document = BODIES.iter().any(|(body, _)| self.has(body));
+        of(self.schema)
+            .or_else(|| if is_document { header() } else { None })
+            .or_else(|| EVERYWHERE.iter().find(|(name, _)| *name == key))
             .map(|(_, example)| *example)
     }
 }
