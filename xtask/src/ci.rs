@@ -1,6 +1,6 @@
 //! What a change must pass.
 
-use crate::{shell, test};
+use crate::{fuzz, shell, test};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 
@@ -19,7 +19,8 @@ pub(crate) fn run() -> Result<()> {
     ])?;
     document()?;
     test::all()?;
-    compare_generated()
+    compare_generated()?;
+    fuzz::run(fuzz::CI_SECONDS)
 }
 
 /// Builds the documentation; a warning is an error.

@@ -4,11 +4,12 @@ mod bench;
 mod ci;
 mod demo;
 mod dist;
+mod fuzz;
 mod setup;
 mod shell;
 mod test;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
@@ -18,6 +19,7 @@ usage: cargo xtask COMMAND
   dist             build the example agents and the releases that demo and tests use, into target/releases
   bench            measure the engine beside the floors of this machine (release build)
   ci               what a change must pass: fmt, clippy, docs, generated files, test
+  fuzz [SECONDS]   build the fuzz targets, with what they need, and run each for so long (20 if it is not said)
   generate         write the files that are generated from code (schemas, docs/reference/cli.md)";
 
 fn main() -> Result<()> {
@@ -30,6 +32,8 @@ fn main() -> Result<()> {
         ["dist"] => dist::releases().map(drop),
         ["bench"] => bench::run(),
         ["ci"] => ci::run(),
+        ["fuzz"] => fuzz::run(fuzz::CI_SECONDS),
+        ["fuzz", seconds] => fuzz::run(seconds.parse().context("how many seconds for each target?")?),
         ["generate"] => ci::generate(),
         [] | ["help" | "--help" | "-h"] => {
             shell::say(USAGE);
