@@ -142,17 +142,6 @@ const HELP: &[Help] = &[
         codes: RUN_CODES,
     },
     Help {
-        command: "check",
-        examples: &[
-            (
-                "caxplan check health.yaml",
-                "look once, and say what is not as it should be",
-            ),
-            ("caxplan check alerts.yaml node_down", "one rule of a file"),
-        ],
-        codes: "0 all is well, 1 something is not, 2 invalid file or usage",
-    },
-    Help {
         command: "schedule",
         examples: &[
             ("caxplan schedule next plans", "when the plans of a folder run"),
