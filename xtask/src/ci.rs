@@ -56,7 +56,7 @@ fn compare_generated() -> Result<()> {
 }
 
 /// The document kinds that have a schema.
-const SCHEMAS: [&str; 7] = [
+const SCHEMAS: [&str; 8] = [
     "plan",
     "library",
     "inventory",
@@ -64,6 +64,7 @@ const SCHEMAS: [&str; 7] = [
     "backup",
     "health_checks",
     "alerts",
+    "test",
 ];
 
 /// The page of the command line.

@@ -276,7 +276,8 @@ pub(crate) fn read(path: &str) -> Result<String, ReadError> {
     })
 }
 
-fn show(diagnostics: &Diagnostics) {
+/// Says diagnostics on the standard error.
+pub(crate) fn show(diagnostics: &Diagnostics) {
     let mut text = diagnostics.render(ui::Paint::for_stderr().is_on());
     if !text.ends_with('\n') {
         text.push('\n');

@@ -85,7 +85,7 @@ pub fn batch_size(text: &str, count: usize) -> Result<usize, String> {
 }
 
 /// What the ids of the elements begin with.
-fn element_prefix(id: &str) -> String {
+pub(crate) fn element_prefix(id: &str) -> String {
     match id.rsplit_once('/') {
         Some((parent, last)) if ANONYMOUS.contains(&last) => parent.to_owned(),
         None if ANONYMOUS.contains(&id) => String::new(),

@@ -15,4 +15,5 @@ pub mod load;
 pub mod monitor;
 pub mod preview;
 pub mod schedule;
+pub mod simulate;
 pub mod template;

@@ -21,6 +21,8 @@ mod schedule;
 mod schema;
 mod serve;
 mod show;
+mod simulate;
+mod test;
 mod validate;
 mod verify;
 
@@ -59,6 +61,8 @@ pub(crate) enum Command {
     Import(import::Import),
     Completions(completions::Completions),
     Man(man::Man),
+    Simulate(simulate::Simulate),
+    Test(test::Test),
 }
 
 impl Command {
@@ -88,6 +92,8 @@ impl Command {
             Self::Import(import) => import.execute(),
             Self::Completions(completions) => completions.execute(),
             Self::Man(man) => man.execute(),
+            Self::Simulate(simulate) => simulate.execute(),
+            Self::Test(test) => test.execute(),
         }
     }
 }

@@ -38,6 +38,8 @@ enum Kind {
     HealthChecks,
     /// Alert rules
     Alerts,
+    /// A test of a plan
+    Test,
 }
 
 impl Schema {
@@ -59,6 +61,7 @@ impl Schema {
             Kind::Backup => DocumentKind::Backup,
             Kind::HealthChecks => DocumentKind::HealthChecks,
             Kind::Alerts => DocumentKind::Alerts,
+            Kind::Test => DocumentKind::Test,
         };
         let actions: Vec<ActionSpec> = registry.actions().cloned().collect();
         ui::print_json(&schema(kind, &actions));

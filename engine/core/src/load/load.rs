@@ -202,7 +202,7 @@ fn nowhere(path: &str, report: &mut Report) -> Span {
 }
 
 /// A path in the file `from`, as one that can be read.
-fn relative(from: &str, path: &str) -> String {
+pub(super) fn relative(from: &str, path: &str) -> String {
     let joined = Path::new(from).parent().unwrap_or(Path::new("")).join(path);
     let mut clean = PathBuf::new();
     for part in joined.components() {

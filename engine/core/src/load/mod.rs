@@ -43,6 +43,7 @@ mod settle;
 mod step;
 mod suggest;
 mod syntax;
+mod test;
 mod yaml;
 
 pub use all::{All, Check, Monitor, Monitors, Rule, load_all, monitors};
@@ -51,3 +52,4 @@ pub use load::load;
 pub use missing::{MissingParam, missing_params};
 pub use request::{Diagnostic, Diagnostics, Label, LoadRequest, Loaded, ReadError, Severity};
 pub use schema::{DocumentKind, schema};
+pub use test::{Case, load_test};

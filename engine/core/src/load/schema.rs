@@ -2,7 +2,7 @@
 
 use super::keys::{
     ALERTS, BACKUP, INVENTORY_FILE, Key, LIBRARY, MAINTENANCE, MONITORS, NOTIFICATION, Object, PLAN, STEP,
-    Shape,
+    Shape, TEST,
 };
 use super::yaml::parse_value;
 use caxplan_model::{ActionSpec, Map, Value};
@@ -25,11 +25,13 @@ pub enum DocumentKind {
     HealthChecks,
     /// Alert rules.
     Alerts,
+    /// A test of a plan.
+    Test,
 }
 
 impl DocumentKind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Plan,
         Self::Library,
         Self::Inventory,
@@ -37,6 +39,7 @@ impl DocumentKind {
         Self::Backup,
         Self::HealthChecks,
         Self::Alerts,
+        Self::Test,
     ];
 
     /// Its name on the command line and in file names: `schemas/plan.schema.json`.
@@ -49,6 +52,7 @@ impl DocumentKind {
             Self::Backup => "backup",
             Self::HealthChecks => "health_checks",
             Self::Alerts => "alerts",
+            Self::Test => "test",
         }
     }
 }
@@ -67,6 +71,7 @@ pub fn schema(kind: DocumentKind, actions: &[ActionSpec]) -> Value {
         DocumentKind::Backup => &BACKUP,
         DocumentKind::HealthChecks => &MONITORS,
         DocumentKind::Alerts => &ALERTS,
+        DocumentKind::Test => &TEST,
     };
     let mut definitions = Map::new();
     let reference = define(object, &mut definitions, actions);

@@ -20,6 +20,8 @@ mod time_limit;
 mod timed;
 mod view;
 
+pub(crate) use shape::indices;
+
 pub use event::{Command, Event, Interrupt, ProbeReport};
 pub use scheduler::{MAX_PARALLEL, Scheduler};
 pub use state::{IllegalRecord, State};

@@ -86,7 +86,7 @@ impl State {
 }
 
 /// All indices of a graph. A graph of more than 2³² nodes cannot be loaded.
-pub(super) fn indices(
+pub(crate) fn indices(
     graph: &Graph,
 ) -> impl DoubleEndedIterator<Item = NodeIndex> + ExactSizeIterator + use<> {
     let count = u32::try_from(graph.nodes.len()).unwrap_or(u32::MAX) as usize;

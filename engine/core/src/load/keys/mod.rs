@@ -7,6 +7,7 @@ mod inventory;
 mod library;
 mod plan;
 mod step;
+mod test;
 
 pub(in crate::load) use documents::{
     ALERTS, BACKUP, BACKUP_ENTRY, BACKUP_SCHEDULE, CALENDAR, FREQUENCIES, MAINTENANCE, MAINTENANCE_SCHEDULE,
@@ -18,6 +19,7 @@ pub(in crate::load) use plan::{
     DEFAULTS, LOCK, NOTIFICATION, PARAM, PHASE, PLAN, SCHEDULE, SECRET, STRATEGY,
 };
 pub(in crate::load) use step::{LOOP, RETRY, STEP, WATCH};
+pub(in crate::load) use test::{ANSWERS, CASE, ENDS, EXPECT, FAILS, FATE, TEST, TRUTHS};
 
 use super::yaml::{Kind, ScalarValue, Yaml};
 
