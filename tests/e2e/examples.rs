@@ -153,6 +153,52 @@ const COMMANDS: &[Command] = &[
         0,
         "site-alerts/cpu_busy succeeded",
     ),
+    ("simulate.yaml", &["simulate", "FILE"], 0, "rollback coverage"),
+    (
+        "simulate.yaml",
+        &[
+            "simulate",
+            "FILE",
+            "--pairs",
+            "--crashes",
+            "--fail-on",
+            "twice,not-undone,left-out",
+        ],
+        1,
+        "found: not all undone",
+    ),
+    (
+        "simulate.yaml",
+        &["simulate", "FILE", "--fail-on", "in-doubt"],
+        1,
+        "switch/announce is IN DOUBT",
+    ),
+    (
+        "simulate.yaml",
+        &[
+            "simulate",
+            "FILE",
+            "--rollback-coverage",
+            "100%",
+            "--fail-on",
+            "twice",
+        ],
+        0,
+        "100.0%",
+    ),
+    (
+        "simulate.yaml",
+        &["simulate", "FILE", "--scenario", "switch/web-2/healthy:breaches"],
+        0,
+        "undo of switch/web-1/configure succeeds",
+    ),
+    ("simulate.test.yaml", &["test", "FILE"], 0, "8 passed, 0 failed"),
+    (
+        "../../plans/rolling-upgrade.test.yaml",
+        &["test", "FILE"],
+        0,
+        "7 passed, 0 failed",
+    ),
 ];
 
 #[test]

@@ -11,6 +11,7 @@ mod flow;
 mod import;
 mod interrupt;
 mod lock;
+mod matrix;
 mod preview;
 mod prune;
 mod review;

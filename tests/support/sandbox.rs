@@ -59,6 +59,16 @@ impl Sandbox {
         self.start("caxplan", arguments).wait()
     }
 
+    /// Runs `caxplan` to its end, with variables in its environment.
+    pub fn caxplan_with(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Finished {
+        let mut command = self.command("caxplan", arguments);
+        command
+            .envs(environment.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Background::new(command.spawn().expect("a built program starts")).wait()
+    }
+
     /// Runs `caxton` to its end.
     pub fn caxton(&self, arguments: &[&str]) -> Finished {
         self.start("caxton", arguments).wait()

@@ -109,6 +109,8 @@ impl Story {
                     format!("undo of {} FAILS: {cause}{again}", id(node))
                 }
             },
+            // Nobody is told of a run that is only simulated.
+            Record::Notified { .. } => return None,
             Record::RunEnded { end, .. } => {
                 let word = serde_json::to_value(end).unwrap_or_default();
                 let word = word.as_str().unwrap_or_default().replace('_', " ");

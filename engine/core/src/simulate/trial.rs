@@ -222,12 +222,14 @@ impl Court<'_> {
     }
 }
 
-/// The nodes that a test means: the one of that id, else all of that name.
+/// The nodes that a test means: the step of that id, else all steps of that name, else the group of that id or name.
 pub(crate) fn named(graph: &caxplan_model::Graph, name: &str) -> Vec<NodeIndex> {
-    if let Some(node) = graph.find(name) {
+    let is_step = |node: &NodeIndex| graph.node(*node).kind.is_leaf();
+    let of_id = graph.find(name);
+    if let Some(node) = of_id.filter(is_step) {
         return vec![node];
     }
-    indices(graph)
+    let (steps, groups): (Vec<NodeIndex>, Vec<NodeIndex>) = indices(graph)
         .filter(|node| *node != NodeIndex::ROOT)
         .filter(|node| {
             let node = graph.node(*node);
@@ -239,7 +241,12 @@ pub(crate) fn named(graph: &caxplan_model::Graph, name: &str) -> Vec<NodeIndex> 
             };
             node.name == name || ends_so()
         })
-        .collect()
+        .partition(is_step);
+    match (steps.is_empty(), of_id) {
+        (false, _) => steps,
+        (true, Some(group)) => vec![group],
+        (true, None) => groups,
+    }
 }
 
 /// The nodes that began: attempts, timers and questions, and the groups around them.

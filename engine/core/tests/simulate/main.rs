@@ -11,7 +11,9 @@ mod plan;
 mod rng;
 mod world;
 
-use caxplan_model::RunEnd;
+use caxplan_core::simulate::{End, Model, Options, explore};
+use caxplan_model::{Items, Node, NodeKind, RunEnd};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use world::Sabotage;
 
@@ -75,5 +77,69 @@ fn faults_are_caught() {
         let caught = (0..2_000).find_map(|seed| world::run(seed, Some(sabotage), false).err());
         assert!(caught.is_some(), "{sabotage:?} went unseen");
         println!("{sabotage:?}: {}", caught.expect("just checked"));
+    }
+}
+
+/// The simulation that users run on their plans never meets a fault of the engine, and nothing that is not idempotent acts
+/// twice in it: over random plans, with pairs of faults and crashes after each record.
+#[test]
+fn surveys_of_random_plans_find_no_fault_of_the_engine() {
+    let seeds = match number("SIMULATE_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("SIMULATE_SEEDS").unwrap_or(SEEDS) / 500,
+    };
+    let mut scenarios = 0;
+    for seed in seeds {
+        let mut graph = plan::plan(&mut rng::Rng::new(seed));
+        let nodes = graph.nodes.iter_mut();
+        nodes.for_each(ask_what_only_a_run_knows);
+        let model = Model::new(graph, BTreeSet::new(), BTreeMap::new(), 2);
+        let options = Options {
+            pairs: true,
+            crashes: true,
+            scenarios_max: 150,
+        };
+        for row in explore(&model, &options).rows {
+            scenarios += 1;
+            let fault = row.ending.fault.as_deref().unwrap_or_default();
+            assert!(row.ending.end != End::Faulty, "seed {seed}, {}: {fault}", row.id);
+            assert!(
+                row.ending.doubled.is_empty(),
+                "seed {seed}, {}: acted twice",
+                row.id
+            );
+        }
+    }
+    println!("{scenarios} scenarios");
+}
+
+/// The texts of random plans mean nothing; those that a user writes may read what only a run knows.
+fn ask_what_only_a_run_knows(node: &mut Node) {
+    let unknown = |text: &mut String| {
+        if text.starts_with("{{") {
+            "{{ env.duration }}".clone_into(text);
+        }
+    };
+    if node.when.is_some() {
+        node.when = Some("env.flag".to_owned());
+    }
+    match &mut node.kind {
+        NodeKind::Foreach(foreach) => {
+            if let Items::Template(text) = &mut foreach.items {
+                "{{ env.items }}".clone_into(text);
+            }
+            if foreach.when.is_some() {
+                foreach.when = Some("env.flag".to_owned());
+            }
+            foreach.delay.iter_mut().for_each(unknown);
+            foreach.body.iter_mut().for_each(ask_what_only_a_run_knows);
+        }
+        NodeKind::Rolling(rolling) => rolling.delay.iter_mut().for_each(unknown),
+        NodeKind::Wait { duration } => unknown(duration),
+        NodeKind::Watch(watch) => {
+            unknown(&mut watch.duration);
+            unknown(&mut watch.every);
+        }
+        _ => {}
     }
 }

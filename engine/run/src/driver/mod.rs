@@ -5,6 +5,7 @@
 //! records before it, and here for those behind it too) and costs one sync of the disk per turn, however much happens.
 
 pub(crate) mod attempt;
+mod crash_point;
 mod job;
 mod notify;
 mod person;
@@ -17,6 +18,7 @@ use crate::scope::Surroundings;
 use crate::{Registry, clock};
 use caxplan_core::schedule::{Command, Event, Interrupt, NodeStatus, Scheduler, State};
 use caxplan_model::{Answer, CheckpointName, InDoubtPolicy, NodeIndex, Record, RunEnd, RunId, Timestamp};
+use crash_point::CrashPoint;
 use person::reply_of;
 use signals::Signals;
 use std::collections::{BTreeMap, VecDeque};
@@ -93,6 +95,7 @@ pub struct Driver {
     answered: mpsc::UnboundedReceiver<(Option<NodeIndex>, Event)>,
     data_version: i64,
     end: Option<RunEnd>,
+    crash_point: CrashPoint,
 }
 
 /// What a driver is made of.
@@ -136,6 +139,7 @@ impl Driver {
             answered,
             data_version: 0,
             end: None,
+            crash_point: CrashPoint::from_environment(),
         }
     }
 
@@ -253,6 +257,8 @@ impl Driver {
     fn settle(&mut self) -> Result<(), DriverError> {
         self.batch.logs.extend(self.outputs.take());
         if !self.batch.is_empty() {
+            self.crash_point
+                .pass(&mut self.journal, &self.run, &mut self.tail, &self.batch);
             match self.journal.commit(&self.run, &mut self.tail, &self.batch) {
                 Ok(first) => {
                     let batch = std::mem::take(&mut self.batch);
