@@ -53,6 +53,32 @@ const JOURNAL_CODES: &str = "0 done, 1 could not be done (no such run, for examp
 
 const HELP: &[Help] = &[
     Help {
+        command: "simulate",
+        examples: &[
+            ("caxplan simulate upgrade.yaml", "what comes of each failure"),
+            (
+                "caxplan simulate upgrade.yaml --pairs --fail-on in-doubt,down --rollback-coverage 100%",
+                "a gate for CI",
+            ),
+            (
+                "caxplan simulate upgrade.yaml --scenario deploy/restart:fails-midway",
+                "one failure as a timeline",
+            ),
+        ],
+        codes: "0 done, 1 found what must not be, 2 invalid plan or usage",
+    },
+    Help {
+        command: "test",
+        examples: &[
+            ("caxplan test", "all tests below this folder"),
+            (
+                "caxplan test upgrade.test.yaml --output tap",
+                "one file, for a test harness",
+            ),
+        ],
+        codes: "0 all cases as expected, 1 a case is not, 2 invalid test or plan",
+    },
+    Help {
         command: "run",
         examples: &[
             ("caxplan run upgrade.yaml -p version=1.1.0", "run a plan"),

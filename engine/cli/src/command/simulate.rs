@@ -132,7 +132,11 @@ impl Simulate {
                 if objections.is_empty() {
                     let hint = findings.groups.last().and_then(|group| group.scenarios.first());
                     let id = hint.map_or("ID", String::as_str);
-                    let plan = &self.plan.plan;
+                    let plan = self
+                        .plan
+                        .plan
+                        .as_ref()
+                        .map_or_else(|| "PLAN".to_owned(), ToString::to_string);
                     text.push_str(&format!(
                         "\n`caxplan simulate {plan} --scenario '{id}'` shows one as a timeline\n"
                     ));
