@@ -20,6 +20,20 @@ pub(crate) const ANONYMOUS: [&str; 2] = ["foreach_node", "foreach"];
 /// If the node is no `foreach`, if its batch size is wrong, or if the graph would become larger than [`NODES_MAX`].
 /// The graph is unchanged then.
 pub fn instantiate(graph: &mut Graph, at: NodeIndex, items: &[Value]) -> Result<(), String> {
+    instantiate_again(graph, at, items, &[])
+}
+
+/// As [`instantiate`], for a loop that was expanded before: `made` are all elements that it has had. Elements of the same
+/// items are taken over, so that their ids, and what is known of them, stay; those of other items are appended.
+///
+/// # Errors
+/// As [`instantiate`].
+pub fn instantiate_again(
+    graph: &mut Graph,
+    at: NodeIndex,
+    items: &[Value],
+    made: &[NodeIndex],
+) -> Result<(), String> {
     let NodeKind::Foreach(foreach) = &graph.node(at).kind else {
         return Err(format!("`{}` is no foreach", graph.node(at).id));
     };
@@ -42,7 +56,13 @@ pub fn instantiate(graph: &mut Graph, at: NodeIndex, items: &[Value]) -> Result<
         ids.give(node.id.as_str());
     }
     let mut elements = Vec::with_capacity(items.len());
+    let mut made = made.to_vec();
     for (number, item) in items.iter().enumerate() {
+        let same = |element: &NodeIndex| graph.node(*element).bindings.get(&foreach.var) == Some(item);
+        if let Some(known) = made.iter().position(same) {
+            elements.push(made.remove(known));
+            continue;
+        }
         let name = ids.give(&join(&prefix, &segment(item, number)));
         let bindings = bindings(&foreach, item, graph);
         elements.push(append(graph, at, &foreach, &name, &bindings, &mut ids));

@@ -39,6 +39,14 @@ impl Account {
             text,
         };
         let reachable = below(state, NodeIndex::ROOT);
+        let goes_on = |node: &&NodeIndex| {
+            matches!(state.status(**node), NodeStatus::Running(_))
+                || matches!(state.undo_status(**node), UndoStatus::Running(_))
+        };
+        let in_flight = match state.run_end() {
+            Some(_) => Vec::new(),
+            None => reachable.iter().filter(goes_on).map(id).collect(),
+        };
         let in_doubt = if state.is_rolling_back() {
             Vec::new()
         } else {
@@ -65,6 +73,7 @@ impl Account {
             events: story::story(state, records),
             failures: trouble::failures(state, &traces, &reachable),
             targets: target::targets(state, &traces, &reachable),
+            in_flight,
             in_doubt,
             questions,
             rolling_back: state.is_rolling_back(),

@@ -46,6 +46,9 @@ pub struct Account {
     pub failures: Vec<FailureAccount>,
     /// Every target that steps of the plan change, in the order in which they were first touched.
     pub targets: Vec<TargetAccount>,
+    /// Steps, and undos of steps, that were going on when the last record was written: if the engine died then, nobody
+    /// knows yet what became of them.
+    pub in_flight: Vec<StepId>,
     /// Steps of which nobody knows whether they acted, and why.
     pub in_doubt: Vec<Note>,
     /// What waits for a person: the step, and the question.

@@ -44,6 +44,8 @@ impl Account {
         }
         page.events(self);
         page.failures(&self.failures);
+        let in_flight: Vec<String> = self.in_flight.iter().map(ToString::to_string).collect();
+        page.list("In flight when the last record was written", &in_flight);
         page.notes("In doubt: nobody knows whether they acted", &self.in_doubt);
         page.targets(&self.targets);
         page.rollback(self);

@@ -62,6 +62,11 @@ impl State {
                 self.forget(at);
             }
         }
+        // What a loop runs over may be another list now. What its elements have done is remembered for a rollback.
+        for (at, expansion) in self.loops.iter().filter(|(_, expansion)| expansion.order > kept) {
+            self.graph.nodes[at.index()].kind = NodeKind::Foreach(expansion.foreach.clone());
+            self.shapes.empty(*at);
+        }
         // A group is as far as what is in it.
         let mut begun = vec![false; self.nodes.len()];
         for at in indices(&self.graph).rev() {

@@ -37,6 +37,13 @@ impl Shapes {
         (shape.children, shape.batch_ends) = members(graph.node(group));
     }
 
+    /// A group that has lost its members.
+    pub(super) fn empty(&mut self, group: NodeIndex) {
+        let shape = &mut self.shapes[group.index()];
+        shape.children.clear();
+        shape.batch_ends.clear();
+    }
+
     pub(super) fn get(&self, node: NodeIndex) -> &Shape {
         &self.shapes[node.index()]
     }
@@ -73,12 +80,15 @@ impl Shapes {
 }
 
 impl State {
-    /// A node and all below it.
+    /// A node and all below it, elements included that a loop has had and does not have any more.
     pub(super) fn inside(&self, node: NodeIndex) -> Vec<NodeIndex> {
         let mut all = vec![node];
         let mut next = 0;
         while let Some(at) = all.get(next).copied() {
-            all.extend_from_slice(self.children(at));
+            match self.loops.get(&at) {
+                Some(expansion) => all.extend_from_slice(&expansion.made),
+                None => all.extend_from_slice(self.children(at)),
+            }
             next += 1;
         }
         all

@@ -4,10 +4,10 @@ use super::group::Group;
 use super::shape::{Shapes, indices};
 use super::status::{Failure, NodeStatus, UndoStatus};
 use caxplan_model::{
-    Answer, AttemptNo, CheckpointName, Graph, InDoubtPolicy, Node, NodeIndex, NodeKind, OnFailure, Outcome,
-    Record, RunEnd, Timestamp, Value, WaitReason,
+    Answer, AttemptNo, CheckpointName, Foreach, Graph, InDoubtPolicy, Node, NodeIndex, NodeKind, OnFailure,
+    Outcome, Record, RunEnd, Timestamp, Value, WaitReason,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// The state of a run. [`State::apply`] is the only thing that changes it.
@@ -16,9 +16,21 @@ pub struct State {
     pub(super) graph: Graph,
     pub(super) shapes: Shapes,
     pub(super) nodes: Vec<NodeState>,
+    /// Loops that were expanded while the run was going on.
+    pub(super) loops: BTreeMap<NodeIndex, Expansion>,
     /// Groups whose time is over.
     pub(super) over: BTreeSet<NodeIndex>,
     pub(super) run: Run,
+}
+
+/// What a loop was before it was expanded, and what it became.
+#[derive(Clone, Debug)]
+pub(super) struct Expansion {
+    pub(super) foreach: Foreach,
+    /// The number of the record that expanded it last.
+    pub(super) order: u64,
+    /// All elements that it has had.
+    pub(super) made: Vec<NodeIndex>,
 }
 
 /// What is known of one node.
@@ -144,6 +156,7 @@ impl State {
         let mut this = Self {
             shapes: Shapes::of(&graph),
             nodes: graph.nodes.iter().map(NodeState::new).collect(),
+            loops: BTreeMap::new(),
             over: BTreeSet::new(),
             run: Run::default(),
             graph,
@@ -401,7 +414,15 @@ impl State {
 
     fn expanded(&mut self, node: NodeIndex, items: &[Value]) -> Result<(), IllegalRecord> {
         let old = self.graph.nodes.len();
-        if let Err(reason) = crate::expand::instantiate(&mut self.graph, node, items) {
+        let NodeKind::Foreach(foreach) = &self.graph.node(node).kind else {
+            panic!("check() lets only loops come here")
+        };
+        let foreach = foreach.clone();
+        let mut made = self
+            .loops
+            .remove(&node)
+            .map_or_else(Vec::new, |before| before.made);
+        if let Err(reason) = crate::expand::instantiate_again(&mut self.graph, node, items, &made) {
             self.run.records -= 1;
             return Err(self.illegal(Some(node), reason));
         }
@@ -411,6 +432,14 @@ impl State {
             self.nodes[at].needs_left = u32::try_from(self.graph.nodes[at].needs.len()).unwrap_or(u32::MAX);
         }
         self.shapes.grow(&self.graph, node);
+        let new = self
+            .children(node)
+            .iter()
+            .filter(|element| element.index() >= old);
+        made.extend(new);
+        let order = self.run.records;
+        let expansion = Expansion { foreach, order, made };
+        self.loops.insert(node, expansion);
         self.group_mut(node).expanded = true;
         self.nodes[node.index()].order = self.run.records;
         self.begin(node);

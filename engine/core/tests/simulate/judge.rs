@@ -74,6 +74,8 @@ impl Standing {
 pub(crate) struct Judge {
     graph: Graph,
     facts: Vec<Fact>,
+    /// Loops that were expanded: by which record, what they were before, and all elements that they have had.
+    loops: BTreeMap<NodeIndex, (u64, NodeKind, Vec<NodeIndex>)>,
     records: u64,
     policy: InDoubtPolicy,
     paused: bool,
@@ -91,6 +93,7 @@ impl Judge {
         Self {
             facts: vec![Fact::default(); graph.nodes.len()],
             graph: graph.clone(),
+            loops: BTreeMap::new(),
             records: 0,
             policy: InDoubtPolicy::Ask,
             paused: false,
@@ -201,7 +204,18 @@ impl Judge {
             }
             Record::Skipped { node, .. } => self.end(*node, End::Skipped),
             Record::Expanded { node, items, .. } => {
-                caxplan_core::expand::instantiate(&mut self.graph, *node, items)?;
+                let kind = self.graph.node(*node).kind.clone();
+                let mut made = self.loops.remove(node).map_or_else(Vec::new, |(_, _, made)| made);
+                caxplan_core::expand::instantiate_again(&mut self.graph, *node, items, &made)?;
+                if let NodeKind::Rolling(rolling) = &self.graph.node(*node).kind {
+                    let new = rolling
+                        .batches
+                        .iter()
+                        .flatten()
+                        .filter(|at| at.index() >= self.facts.len());
+                    made.extend(new);
+                }
+                self.loops.insert(*node, (order, kind, made));
                 self.facts.resize(self.graph.nodes.len(), Fact::default());
                 let fact = &mut self.facts[node.index()];
                 (fact.begun, fact.order) = (true, order);
@@ -388,6 +402,12 @@ impl Judge {
                 fact.end = None;
                 fact.breaches = 0;
                 (fact.doubt, fact.over) = (false, false);
+            }
+        }
+        if let Some(kept) = kept.filter(|kept| *kept > 0) {
+            // What a loop runs over may be another list now.
+            for (at, (_, kind, _)) in self.loops.iter().filter(|(_, (order, ..))| *order > kept) {
+                self.graph.nodes[at.index()].kind = kind.clone();
             }
         }
         // A group is as far as what is in it.
