@@ -133,7 +133,7 @@ pub(super) fn most_down(
 ) -> MostDown {
     let mut names = Names::default();
     let root = arena(&graph.nodes, target, skipped, graph.header.on_failure, &mut names);
-    let stuck = stuck_in_rollback(&graph.nodes, target, skipped, &mut names);
+    let stuck = stuck_in_rollback(&graph.nodes, root.peak, target, skipped, &mut names);
     if root.open {
         return MostDown {
             down: Down::AtRunTime,
@@ -304,9 +304,12 @@ fn group(nodes: &[Node], node: &Node, parts: &mut [Part]) -> Part {
             let after = |before: Leftover, parts: Vec<Part>| chained(before, parts);
             let good = after(well, always.clone().into_iter().collect());
             let rescued = rescue.is_some();
+            // The rescue may fail too, wherever it is worst, and what is always done comes after that.
+            let worst = after(failed.clone(), rescue.clone().into_iter().collect()).may_fail();
+            let worst = after(worst, always.clone().into_iter().collect());
             let bad = after(failed, rescue.into_iter().chain(always).collect());
             let mut all = body;
-            for way in [&good, &bad] {
+            for way in [&good, &bad, &worst] {
                 if way.peak > all.peak {
                     all.peak = way.peak;
                     all.seen.clone_from(&way.seen);
@@ -552,15 +555,18 @@ fn chains(nodes: &[Node], children: &[NodeIndex]) -> Vec<Vec<NodeIndex>> {
     chains
 }
 
-/// Targets that a rollback takes down by undoing what brought them back, while what took them down cannot be undone.
+/// Targets that are down beside those that a rollback goes through backwards, of which no more than `peak` are down at
+/// once: those that it takes down by undoing what brought them back, while what took them down cannot be undone; and
+/// those that were down when it began and that nothing brings back.
 fn stuck_in_rollback(
     nodes: &[Node],
+    peak: u32,
     target: &dyn Fn(NodeIndex) -> Option<String>,
     skipped: &dyn Fn(NodeIndex) -> bool,
     names: &mut Names,
 ) -> Vec<Moment> {
     let mut undone: BTreeMap<Key, Moment> = BTreeMap::new();
-    let mut stays: BTreeSet<Key> = BTreeSet::new();
+    let mut stays: BTreeMap<Key, Moment> = BTreeMap::new();
     for (at, node) in nodes.iter().enumerate() {
         let step = NodeIndex(u32::try_from(at).unwrap_or(u32::MAX));
         let NodeKind::Action(action) = &node.kind else {
@@ -571,16 +577,24 @@ fn stuck_in_rollback(
         }
         let undoable = matches!(action.undo, Undo::Native | Undo::Calls(_));
         let key = key(nodes, at, action, target, names);
-        let then = Then::RolledBack;
+        let moment = |then: Then| Moment { step, key, then };
         if action.availability > 0 && undoable {
-            undone.entry(key).or_insert(Moment { step, key, then });
+            undone.entry(key).or_insert(moment(Then::RolledBack));
         }
         if action.availability < 0 && !undoable {
-            stays.insert(key);
+            stays.entry(key).or_insert(moment(Then::Stays));
         }
     }
-    let moments = undone.into_values();
-    moments.filter(|moment| stays.contains(&moment.key)).collect()
+    // A rollback that takes nothing down adds nothing to what was down when it began.
+    if undone.is_empty() {
+        return Vec::new();
+    }
+    let (again, left): (Vec<Moment>, Vec<Moment>) = stays
+        .into_values()
+        .partition(|moment| undone.contains_key(&moment.key));
+    let again = again.iter().filter_map(|moment| undone.get(&moment.key).copied());
+    let left_max = usize::try_from(peak).unwrap_or(usize::MAX);
+    again.chain(left.into_iter().take(left_max)).collect()
 }
 
 /// Adds to a timeline, each target once.
