@@ -3,6 +3,9 @@
 //! Absolute times mean little on a shared machine; the ratios are what to look at. A ratio of 1.3 means that the engine takes
 //! 1.3 times as long as the floor does for the same number of durable writes or processes.
 
+mod peers;
+mod scale;
+
 use crate::shell;
 use anyhow::{Context, Result, bail};
 use std::fmt::Write as _;
@@ -28,11 +31,13 @@ pub(crate) fn run() -> Result<()> {
 
     let sync = median(RUNS, || bench.syncs(STEPS))?;
     let spawn = median(RUNS, || bench.spawns(STEPS))?;
+    let spawn_two = median(RUNS, || bench.spawns_two_at_a_time(STEPS))?;
     let shell_true = median(SMALL_RUNS, || timed(Command::new("sh").args(["-c", "true"])))?;
     shell::say(&format!(
-        "\nfloors: {STEPS} × append 200 bytes + fdatasync {}, {STEPS} × spawn true {}, sh -c true {}",
+        "\nfloors: {STEPS} × append 200 bytes + fdatasync {}, {STEPS} × spawn true {}, two at a time {}, sh -c true {}",
         show(sync),
         show(spawn),
+        show(spawn_two),
         show(shell_true)
     ));
     shell::say(&format!(
@@ -83,7 +88,7 @@ pub(crate) fn run() -> Result<()> {
             "fan-true",
             Shape::Parallel,
             TRUE,
-            ("spawn", spawn),
+            ("2 spawns", spawn_two),
         ),
     ] {
         let plan = bench.plan(name, STEPS, shape, step)?;
@@ -97,14 +102,8 @@ pub(crate) fn run() -> Result<()> {
         3,
         ("fdatasync", sync * 10),
     )?;
-    if let Some(time) = bench.make(STEPS)? {
-        shell::say(&format!(
-            "peer: make, {STEPS} chained `true`, not durable: {} ({:.2} × spawn)",
-            show(time),
-            ratio(time, spawn)
-        ));
-    }
-    Ok(())
+    peers::run(&bench, sync, spawn)?;
+    scale::run(&bench)
 }
 
 const NOOP: &str = "noop.run: {}";
@@ -182,30 +181,17 @@ impl Bench {
         Ok(start.elapsed())
     }
 
-    /// The time that make takes for a chain, if there is a make.
-    fn make(&self, steps: u32) -> Result<Option<Duration>> {
-        if Command::new("make")
-            .arg("--version")
-            .stdout(Stdio::null())
-            .status()
-            .is_err()
-        {
-            return Ok(None);
-        }
-        let mut text = format!("all: s{}\n", steps - 1);
-        for number in 0..steps {
-            let before = number
-                .checked_sub(1)
-                .map(|before| format!("s{before}"))
-                .unwrap_or_default();
-            writeln!(text, ".PHONY: s{number}\ns{number}: {before}\n\t@true")?;
-        }
-        let path = self.folder.path().join("Makefile");
-        std::fs::write(&path, text)?;
-        median(RUNS, || {
-            timed(Command::new("make").arg("-f").arg(&path).arg("SHELL=/bin/sh"))
-        })
-        .map(Some)
+    /// The time that `count` processes take, two at a time.
+    fn spawns_two_at_a_time(&self, count: u32) -> Result<Duration> {
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            let halves = [count / 2, count - count / 2].map(|half| scope.spawn(move || self.spawns(half)));
+            halves.into_iter().try_for_each(|half| match half.join() {
+                Ok(time) => time.map(drop),
+                Err(_) => bail!("a thread of the measurement panicked"),
+            })
+        })?;
+        Ok(start.elapsed())
     }
 }
 
