@@ -37,6 +37,8 @@ fuzz_target!(|text: &str| {
         inventory: files.contains_key("inventory.yaml").then_some("inventory.yaml"),
         params: &params,
         actions: &ACTIONS,
+        limit: &[],
+        discover: None,
     };
     let mut read = |path: &str| {
         files.get(path).map(|text| (*text).to_owned()).ok_or_else(|| ReadError {

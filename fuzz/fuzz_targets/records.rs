@@ -50,6 +50,8 @@ static GRAPH: LazyLock<Graph> = LazyLock::new(|| {
         inventory: None,
         params: &Map::new(),
         actions: &actions::actions(),
+        limit: &[],
+        discover: None,
     };
     match load(&request, &mut |_| Ok(PLAN.to_owned())) {
         Ok(loaded) => loaded.graph,

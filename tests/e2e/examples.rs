@@ -19,6 +19,18 @@ const EXAMPLES: &[(&str, &[&str], i32, &[&str])] = &[
     ),
     ("phases.yaml", &[], 0, &["stage has 1m", "finish/finish in"]),
     (
+        "inventory.yaml",
+        &["-v"],
+        0,
+        &["web-2 listens on 80", "db-1 listens on 5432", "steps: 3"],
+    ),
+    (
+        "inventory.yaml",
+        &["--limit", "rack=r1,!web-*"],
+        0,
+        &["greet/db-1/hello", "steps: 1 "],
+    ),
+    (
         "phases.yaml",
         &["-p", "break=true"],
         3,

@@ -79,6 +79,7 @@ fn inputs(arguments: &PlanArguments, loaded: &Loaded, salt: &str) -> Answer<Inpu
             .map(|path| text(path))
             .collect::<Answer<_>>()?,
         inventory: arguments.inventory.as_deref().map(text).transpose()?,
+        limit: arguments.limit.clone(),
         params,
         secret_params: loaded.secret_params.keys().cloned().collect(),
         salt: salt.to_owned(),
@@ -127,6 +128,9 @@ pub(crate) fn complete(arguments: &mut PlanArguments, inputs: &Inputs) {
     }
     if arguments.inventory.is_none() {
         arguments.inventory = inputs.inventory.as_ref().map(Into::into);
+    }
+    if arguments.limit.is_empty() {
+        arguments.limit.clone_from(&inputs.limit);
     }
     for (name, value) in &inputs.params {
         arguments

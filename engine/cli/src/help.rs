@@ -134,6 +134,17 @@ const HELP: &[Help] = &[
         codes: PLAN_CODES,
     },
     Help {
+        command: "inventory",
+        examples: &[
+            ("caxplan inventory plan.yaml", "the plan's targets"),
+            (
+                "caxplan inventory cluster.yaml --limit 'group:web,!web-1'",
+                "what a selector selects",
+            ),
+        ],
+        codes: PLAN_CODES,
+    },
+    Help {
         command: "diff",
         examples: &[
             ("caxplan diff old.yaml new.yaml", "what would run differently"),

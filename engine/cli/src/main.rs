@@ -3,6 +3,7 @@
 mod artefact;
 mod command;
 mod composition;
+mod discover;
 mod failure;
 mod help;
 mod plan;

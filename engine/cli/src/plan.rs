@@ -1,11 +1,12 @@
 //! Loading a plan as the command line names it.
 
+use crate::discover::Asker;
 use crate::failure::{Answer, Failure, INVALID};
 use crate::ui;
 use caxplan_core::load::{
     Diagnostics, Entry, LoadRequest, Loaded, Monitor, ReadError, load, load_all, missing_params, monitors,
 };
-use caxplan_model::{ActionSpec, Map, Value};
+use caxplan_model::{ActionCall, ActionSpec, Map, Value};
 use caxplan_run::Registry;
 use clap::Args;
 use std::io::Read as _;
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// A plan and what it is loaded with.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct PlanArguments {
     /// The plan's file; `FILE#ENTRY` names one plan of a file that holds several
     #[arg(value_name = "PLAN", required = true)]
@@ -26,6 +27,23 @@ pub(crate) struct PlanArguments {
     /// Use the targets of this inventory in place of the plan's own
     #[arg(long, value_name = "FILE")]
     pub(crate) inventory: Option<PathBuf>,
+    /// Act only on the targets that this selects: names with `*`, `group:NAME`, `label=value`, `!` for not, `,` for and
+    /// (can be repeated: then one of them is enough)
+    #[arg(long, value_name = "SELECTOR")]
+    pub(crate) limit: Vec<String>,
+    /// Whether the sources of its inventory may be asked for targets.
+    #[arg(skip)]
+    pub(crate) contact: Contact,
+}
+
+/// Whether loading a plan may ask the sources of its inventory for targets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Contact {
+    /// Nothing outside of the plan's files is looked at: a plan of a stranger can be validated.
+    #[default]
+    None,
+    /// They are asked.
+    Allowed,
 }
 
 /// Which plan: a file, and which of the plans in it.
@@ -112,6 +130,8 @@ impl PlanArguments {
                 inventory: inventory.as_deref(),
                 params: &given,
                 actions: &[],
+                limit: &[],
+                discover: None,
             };
             for missing in missing_params(&request, &mut read) {
                 let value = ui::ask::param(&missing)?;
@@ -153,19 +173,76 @@ impl PlanArguments {
         params: &Map,
         ask: impl FnOnce(&LoadRequest<'_>, Read<'_>) -> Result<(T, Diagnostics), Diagnostics>,
     ) -> Answer<Checked<T>> {
-        let actions: Vec<ActionSpec> = registry.actions().cloned().collect();
-        let libraries: Vec<String> = self.libraries.iter().map(|path| text(path)).collect();
-        let inventory = self.inventory.as_deref().map(text);
         let plan = self.file()?;
+        let inventory = self.inventory.as_deref().map(text);
         let request = LoadRequest {
             plan: &text(&plan.file),
             entry: plan.entry.as_deref(),
-            libraries: &libraries,
             inventory: inventory.as_deref(),
-            params,
-            actions: &actions,
+            ..self.request(params)
         };
-        Ok(match ask(&request, &mut read) {
+        self.answer(registry, &request, &mut read, ask)
+    }
+
+    /// Looks at an inventory through a plan of this text, as if it lay beside it.
+    pub(crate) fn load_inventory(&self, registry: &Registry, plan: &str) -> Answer<Checked> {
+        let inventory = text(&self.file()?.file);
+        let name = text(&self.file()?.file.with_file_name("(inventory)"));
+        let mut read_or_plan = |path: &str| {
+            if path == name {
+                Ok(plan.to_owned())
+            } else {
+                read(path)
+            }
+        };
+        let params = self.params.values()?;
+        let request = LoadRequest {
+            plan: &name,
+            inventory: Some(&inventory),
+            ..self.request(&params)
+        };
+        self.answer(registry, &request, &mut read_or_plan, |request, read| {
+            let loaded = load(request, read)?;
+            let warnings = loaded.warnings.clone();
+            Ok((Box::new(loaded), warnings))
+        })
+    }
+
+    /// What is asked of the loader whatever the plan is.
+    fn request<'a>(&'a self, params: &'a Map) -> LoadRequest<'a> {
+        LoadRequest {
+            plan: "",
+            entry: None,
+            libraries: &[],
+            inventory: None,
+            params,
+            actions: &[],
+            limit: &self.limit,
+            discover: None,
+        }
+    }
+
+    fn answer<T>(
+        &self,
+        registry: &Registry,
+        request: &LoadRequest<'_>,
+        read: Read<'_>,
+        ask: impl FnOnce(&LoadRequest<'_>, Read<'_>) -> Result<(T, Diagnostics), Diagnostics>,
+    ) -> Answer<Checked<T>> {
+        let actions: Vec<ActionSpec> = registry.actions().cloned().collect();
+        let libraries: Vec<String> = self.libraries.iter().map(|path| text(path)).collect();
+        let asker = Asker::new(registry, &self.file()?.file);
+        let discover = |call: &ActionCall| asker.ask(call);
+        let request = LoadRequest {
+            libraries: &libraries,
+            actions: &actions,
+            discover: match self.contact {
+                Contact::Allowed => Some(&discover),
+                Contact::None => None,
+            },
+            ..*request
+        };
+        Ok(match ask(&request, read) {
             Ok((loaded, warnings)) => {
                 if !warnings.items.is_empty() {
                     show(&warnings);
@@ -177,6 +254,11 @@ impl PlanArguments {
                 Checked::Invalid(ExitCode::from(INVALID))
             }
         })
+    }
+
+    /// Says whether the sources of its inventory may be asked for targets.
+    pub(crate) fn may_contact(&mut self, allowed: bool) {
+        self.contact = if allowed { Contact::Allowed } else { Contact::None };
     }
 
     /// Which plan is meant.
@@ -237,6 +319,8 @@ pub(crate) fn is_valid(file: &str, plan: &str, registry: &Registry) -> bool {
         inventory: None,
         params: &Map::new(),
         actions: &actions,
+        limit: &[],
+        discover: None,
     };
     let mut source = |path: &str| {
         if path == file {

@@ -15,5 +15,6 @@ pub mod load;
 pub mod monitor;
 pub mod preview;
 pub mod schedule;
+pub mod select;
 pub mod simulate;
 pub mod template;

@@ -10,6 +10,7 @@ mod scan;
 pub(crate) use scan::{FILTERS, unknown_function};
 
 use crate::condition;
+use crate::select::Selector;
 use caxplan_model::{Map, Target, Value};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
@@ -189,59 +190,6 @@ fn targets_function(targets: Vec<Target>) -> minijinja::Value {
         let selected: Vec<&Target> = targets.iter().filter(|target| selector.matches(target)).collect();
         Ok(data(&selected))
     })
-}
-
-/// Which targets: `role=storage`, `zone!=b`, `group:web`, `name=node-1`, several joined by commas (all must hold).
-struct Selector<'a>(Vec<Term<'a>>);
-
-enum Term<'a> {
-    Label {
-        name: &'a str,
-        value: &'a str,
-        equal: bool,
-    },
-    Group(&'a str),
-}
-
-impl<'a> Selector<'a> {
-    fn parse(text: &'a str) -> Result<Self, String> {
-        text.split(',')
-            .map(str::trim)
-            .filter(|term| !term.is_empty())
-            .map(|term| {
-                if let Some(group) = term.strip_prefix("group:") {
-                    return Ok(Term::Group(group.trim()));
-                }
-                let (name, value) = term.split_once('=').ok_or_else(|| {
-                    format!("`{term}` selects nothing; write `label=value`, `label!=value` or `group:name`")
-                })?;
-                let (name, equal) = match name.strip_suffix('!') {
-                    Some(name) => (name, false),
-                    None => (name, true),
-                };
-                Ok(Term::Label {
-                    name: name.trim(),
-                    value: value.trim(),
-                    equal,
-                })
-            })
-            .collect::<Result<_, _>>()
-            .map(Self)
-    }
-
-    fn matches(&self, target: &Target) -> bool {
-        self.0.iter().all(|term| match term {
-            Term::Group(group) => target.groups.iter().any(|of| of == group),
-            Term::Label { name, value, equal } => {
-                let found = match target.labels.get(*name) {
-                    Some(label) => Some(label.as_str()),
-                    None if *name == "name" => Some(target.name.as_str()),
-                    None => None,
-                };
-                (found == Some(*value)) == *equal
-            }
-        })
-    }
 }
 
 fn resolve_value(

@@ -40,6 +40,8 @@ fn model(text: &str) -> Model {
         inventory: None,
         params: &Map::new(),
         actions: &actions::actions(),
+        limit: &[],
+        discover: None,
     };
     let loaded = load(&request, &mut |_| Ok(text.to_owned())).unwrap_or_else(|wrong| {
         panic!("{}", wrong.render(false));

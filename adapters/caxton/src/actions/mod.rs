@@ -6,6 +6,7 @@ mod check;
 mod dev;
 mod drain;
 mod exchange;
+mod members;
 mod node;
 mod release;
 mod select;
@@ -18,6 +19,7 @@ use serde_json::json;
 pub(crate) fn add_to(set: ActionSet) -> ActionSet {
     set.with::<check::ClusterVerify>()
         .with::<check::ClusterStatus>()
+        .with::<members::ClusterMembers>()
         .with::<check::ClusterConsistency>()
         .with::<backup::BackupCreate>()
         .with::<backup::BackupVerify>()

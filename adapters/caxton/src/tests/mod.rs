@@ -31,6 +31,7 @@ async fn conforms() {
         &[
             Case::succeeds("caxton.cluster.verify", json!({ "cluster": at, "within": "1s" })).watching(world),
             Case::succeeds("caxton.cluster.status", json!({ "cluster": at })).masking(stand_in::TOKEN),
+            Case::succeeds("caxton.cluster.members", json!({ "cluster": at })).masking(stand_in::TOKEN),
             Case::succeeds(
                 "caxton.cluster.consistency",
                 json!({ "cluster": at, "version": "1.0.0" }),

@@ -32,7 +32,8 @@ pub(crate) struct Check {
 }
 
 impl Check {
-    pub(crate) fn execute(self) -> Answer {
+    pub(crate) fn execute(mut self) -> Answer {
+        self.plan.may_contact(true);
         if self.watch && self.output == Listing::Yaml {
             return Err(Failure::invalid(
                 "what --watch sees is shown as lines of text or JSON",

@@ -8,6 +8,7 @@ mod completions;
 mod diff;
 mod graph;
 mod import;
+mod inventory;
 mod logs;
 mod man;
 mod pause;
@@ -42,6 +43,7 @@ pub(crate) enum Command {
     Validate(validate::Validate),
     Diff(diff::Diff),
     Graph(graph::Graph),
+    Inventory(inventory::Inventory),
     Resume(resume::Resume),
     Rollback(rollback::Rollback),
     Runs(runs::Runs),
@@ -74,6 +76,7 @@ impl Command {
             Self::Validate(validate) => validate.execute(),
             Self::Diff(diff) => diff.execute(),
             Self::Graph(graph) => graph.execute(),
+            Self::Inventory(inventory) => inventory.execute(),
             Self::Resume(resume) => resume.execute(),
             Self::Rollback(rollback) => rollback.execute(),
             Self::Runs(runs) => runs.execute(),

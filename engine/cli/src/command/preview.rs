@@ -44,7 +44,8 @@ pub(crate) enum Rendering {
 }
 
 impl Preview {
-    pub(crate) fn execute(self) -> Answer {
+    pub(crate) fn execute(mut self) -> Answer {
+        self.plan.may_contact(!self.offline);
         preview(&self.plan, self.offline, self.output, self.save.as_deref())
     }
 }

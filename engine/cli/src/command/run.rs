@@ -67,6 +67,7 @@ enum InDoubt {
 
 impl Run {
     pub(crate) fn execute(mut self) -> Answer {
+        self.plan.may_contact(!self.offline);
         if self.dry_run {
             return preview::preview(&self.plan, self.offline, self.output, None);
         }

@@ -1,12 +1,15 @@
 //! Inventories: what a plan acts on.
 
+use super::bind;
+use super::call::{self, Call};
 use super::keys::{GROUP, INVENTORY, INVENTORY_FILE, TARGET};
 use super::plan::check_language;
-use super::read::{Fields, mapping, text, texts};
+use super::read::{Fields, mapping, one_or_many, text, texts};
 use super::report::Report;
 use super::step::{self, Step};
 use super::suggest::did_you_mean;
-use super::yaml::{Entry, Kind, Yaml, to_map};
+use super::yaml::{Entry, Spanned, Yaml, to_map};
+use crate::select::Selector;
 use caxplan_model::{Map, Target};
 use std::collections::BTreeMap;
 
@@ -14,6 +17,9 @@ use std::collections::BTreeMap;
 #[derive(Debug, Default)]
 pub(super) struct Inventory {
     pub(super) targets: Vec<Target>,
+    /// Actions that know of more targets.
+    pub(super) sources: Vec<Call>,
+    groups: Vec<Entry>,
     pub(super) vars: Vec<Entry>,
     pub(super) params: Vec<Entry>,
     pub(super) provision: Vec<Step>,
@@ -47,19 +53,19 @@ pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Inventory {
             .and_then(|yaml| mapping(yaml, what, report))
             .unwrap_or_default()
     };
-    let mut targets: Vec<Target> = entries("targets", "targets by name", report)
+    let targets = entries("targets", "targets by name", report)
         .iter()
         .map(|entry| target(entry, report))
         .collect();
-    for entry in entries("groups", "groups by name", report) {
-        group(entry, &mut targets, report);
-    }
-    for target in &mut targets {
-        target.groups.sort();
-        target.groups.dedup();
-    }
     Inventory {
         targets,
+        sources: fields.get("from").map_or_else(Vec::new, |yaml| {
+            one_or_many(yaml)
+                .iter()
+                .filter_map(|yaml| call::read(yaml, report))
+                .collect()
+        }),
+        groups: entries("groups", "groups by name", report).to_vec(),
         vars: entries("vars", "variables by name", report).to_vec(),
         params: entries("params", "parameters by name", report).to_vec(),
         provision: fields
@@ -90,44 +96,136 @@ fn target(entry: &Entry, report: &mut Report) -> Target {
     target
 }
 
-/// Reads a group into its targets: those that name it, and those that it names.
-fn group(entry: &Entry, targets: &mut [Target], report: &mut Report) {
-    if entry.value.is_null() {
-        return;
-    }
-    let Some(fields) = Fields::open(&entry.value, &GROUP, report) else {
-        return;
-    };
-    let name = &entry.key.value;
-    if let Some(Yaml {
-        kind: Kind::List(members),
-        ..
-    }) = fields.get("targets")
-    {
-        for member in members {
-            let Some(member) = text(member, report) else {
-                continue;
-            };
-            match targets.iter_mut().find(|target| target.name == member.value) {
-                Some(target) => target.groups.push(name.clone()),
-                None => {
-                    let message = format!("the inventory has no target `{}`", member.value);
-                    let names = targets.iter().map(|target| target.name.as_str());
-                    report.error("unknown-target", member.span, message).help =
-                        did_you_mean(&member.value, names);
+impl Inventory {
+    /// Takes in what its sources know. What the inventory itself says of a target goes before that.
+    pub(super) fn add(&mut self, found: Vec<Target>) {
+        for target in found {
+            match self.targets.iter_mut().find(|known| known.name == target.name) {
+                None => self.targets.push(target),
+                Some(known) => {
+                    known.groups.extend(target.groups);
+                    fill(known, &target.labels, &target.vars);
                 }
             }
         }
     }
-    let (labels, vars) = (labels(&fields, report), vars(&fields, report));
-    for target in targets.iter_mut().filter(|target| target.groups.contains(name)) {
-        for (key, value) in &labels {
-            target.labels.entry(key.clone()).or_insert_with(|| value.clone());
-        }
-        for (key, value) in &vars {
-            if !target.vars.contains_key(key) {
-                target.vars.insert(key.clone(), value.clone());
+
+    /// Brings targets and groups together, when all targets are known. `all_known` says that there are no others.
+    pub(super) fn join_groups(&mut self, all_known: bool, report: &mut Report) {
+        let groups = std::mem::take(&mut self.groups);
+        let mut parents: Vec<(String, Vec<Spanned<String>>)> = Vec::new();
+        let mut given = Vec::new();
+        for entry in groups.iter().filter(|entry| !entry.value.is_null()) {
+            let Some(fields) = Fields::open(&entry.value, &GROUP, report) else {
+                continue;
+            };
+            let name = &entry.key.value;
+            if let Some(members) = fields.get("targets") {
+                for member in texts(members, report) {
+                    match self.targets.iter_mut().find(|target| target.name == member.value) {
+                        Some(target) => target.groups.push(name.clone()),
+                        None if !all_known => {}
+                        None => {
+                            let message = format!("the inventory has no target `{}`", member.value);
+                            let names = self.targets.iter().map(|target| target.name.as_str());
+                            report.error("unknown-target", member.span, message).help =
+                                did_you_mean(&member.value, names);
+                        }
+                    }
+                }
             }
+            let children = fields
+                .get("groups")
+                .map_or_else(Vec::new, |yaml| texts(yaml, report));
+            parents.push((name.clone(), children));
+            given.push((name.clone(), labels(&fields, report), vars(&fields, report)));
+        }
+        self.nest(&parents, all_known, report);
+        // Of two groups, the one that stands first goes before.
+        for (name, labels, vars) in &given {
+            for target in self
+                .targets
+                .iter_mut()
+                .filter(|target| target.groups.contains(name))
+            {
+                fill(target, labels, vars);
+            }
+        }
+        for target in &mut self.targets {
+            target.groups.sort();
+            target.groups.dedup();
+        }
+    }
+
+    /// What belongs to a group belongs to the groups that hold it.
+    fn nest(&mut self, parents: &[(String, Vec<Spanned<String>>)], all_known: bool, report: &mut Report) {
+        for (parent, children) in parents {
+            for child in children {
+                let is_named = parents.iter().any(|(name, _)| *name == child.value);
+                let has_targets = self
+                    .targets
+                    .iter()
+                    .any(|target| target.groups.contains(&child.value));
+                if all_known && !is_named && !has_targets {
+                    let message = format!("the inventory has no group `{}`", child.value);
+                    let names = parents.iter().map(|(name, _)| name.as_str());
+                    report.error("unknown-group", child.span, message).help =
+                        did_you_mean(&child.value, names.filter(|name| name != parent));
+                }
+            }
+        }
+        // As often as groups can lie in each other; a circle makes all of them the same, and is none's mistake to fear.
+        for _ in 0..parents.len() {
+            let mut changed = false;
+            for (parent, children) in parents {
+                for target in &mut self.targets {
+                    let held = children.iter().any(|child| target.groups.contains(&child.value));
+                    if held && !target.groups.contains(parent) {
+                        target.groups.push(parent.clone());
+                        changed = true;
+                    }
+                }
+            }
+            if !changed {
+                break;
+            }
+        }
+    }
+
+    /// Leaves only the targets that one of the selectors selects.
+    ///
+    /// # Errors
+    /// A selector that cannot be read, or that none of them selects a target.
+    pub(super) fn limit(&mut self, selectors: &[String], all_known: bool) -> Result<(), String> {
+        if selectors.is_empty() {
+            return Ok(());
+        }
+        let parsed = selectors
+            .iter()
+            .map(|text| Selector::parse(text).map_err(|message| format!("--limit: {message}")))
+            .collect::<Result<Vec<_>, _>>()?;
+        let names: Vec<String> = self.targets.iter().map(|target| target.name.clone()).collect();
+        self.targets
+            .retain(|target| parsed.iter().any(|selector| selector.matches(target)));
+        if self.targets.is_empty() && all_known {
+            let text = selectors.join(" | ");
+            let known = bind::list(names.iter().map(String::as_str));
+            return Err(format!(
+                "--limit {text} selects none of the targets; there are: {known}"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Adds labels and variables that a target has not.
+fn fill(target: &mut Target, labels: &BTreeMap<String, String>, vars: &Map) {
+    for (key, value) in labels {
+        target.labels.entry(key.clone()).or_insert_with(|| value.clone());
+    }
+    for (key, value) in vars {
+        if !target.vars.contains_key(key) {
+            target.vars.insert(key.clone(), value.clone());
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::arena::Arena;
 use super::bind::Actions;
+use super::discover::Asker;
 use super::inventory::{self, Inventory};
 use super::library::{self, Library};
 use super::lower::{Lowering, Place};
@@ -61,7 +62,7 @@ pub(super) fn lower(
     report: &mut Report,
 ) -> Option<(Graph, Map)> {
     let library = libraries(request, &plan, read, report);
-    let inventory = inventory(request, &plan, read, report);
+    let mut inventory = inventory(request, &plan, read, report);
     let place = plan.params.first().map_or(plan.head, |param| param.name.span);
     let values = param::settle(&plan.params, &inventory.params, request.params, place, report);
     let sound = !report.has_errors();
@@ -78,6 +79,24 @@ pub(super) fn lower(
     };
     let mut open_params = values.open.clone();
     open_params.retain(|name, _| names.params.get(name) == Some(&false));
+    let mut arguments = Vec::new();
+    for defaults in library.defaults.iter().chain([&plan.defaults]) {
+        check_defaults(defaults, &arguments_known(request), report);
+        arguments.extend(defaults.arguments.iter().cloned());
+    }
+    let layers = [&library.vars, &plan.vars, &inventory.vars];
+    let mut asker = Asker {
+        request,
+        library: &library,
+        arguments: &arguments,
+        names: names.clone(),
+        settler: Settler::new(open_params.clone(), &[], sound),
+    };
+    asker.take_vars(layers);
+    let all_known = asker.ask(&mut inventory, report);
+    if let Err(message) = inventory.limit(request.limit, all_known) {
+        report.error("no-target", plan.head, message);
+    }
     let mut settler = Settler::new(open_params, &inventory.targets, sound);
     let layers = [&library.vars, &plan.vars, &inventory.vars];
     let vars = vars(layers, &mut names, &mut settler, report);
@@ -85,11 +104,6 @@ pub(super) fn lower(
     let phases = with_provision(&inventory, std::mem::take(&mut plan.phases));
     let root = Node::new(StepId::new(""), None, NodeKind::Sequence { children: Vec::new() });
     let mut arena = Arena::new(root);
-    let mut arguments = Vec::new();
-    for defaults in library.defaults.iter().chain([&plan.defaults]) {
-        check_defaults(defaults, &arguments_known(request), report);
-        arguments.extend(defaults.arguments.iter().cloned());
-    }
     let mut lowering = Lowering {
         report,
         actions: Actions::new(request.actions),

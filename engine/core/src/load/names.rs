@@ -10,7 +10,7 @@ use caxplan_model::Span;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a plan declares.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Names {
     /// Parameters, and whether each is secret.
     pub(super) params: BTreeMap<String, bool>,
@@ -71,7 +71,7 @@ pub(super) enum Use {
 }
 
 /// Names of steps that have ended, as a stack: what a group adds can be taken back.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Ended {
     counts: BTreeMap<String, usize>,
     stack: Vec<String>,

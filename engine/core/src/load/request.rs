@@ -1,6 +1,6 @@
 //! What the loader is asked, and what it answers.
 
-use caxplan_model::{ActionSpec, Graph, Map, Span};
+use caxplan_model::{ActionCall, ActionSpec, Graph, Map, Span, Value};
 
 /// What to load. File contents come through a function, so that the loader itself reads nothing.
 pub struct LoadRequest<'a> {
@@ -16,7 +16,15 @@ pub struct LoadRequest<'a> {
     pub params: &'a Map,
     /// All actions of all adapters.
     pub actions: &'a [ActionSpec],
+    /// Only targets that one of these selectors selects (see [`Selector`](crate::select::Selector)); all if there is none.
+    pub limit: &'a [String],
+    /// Asks an action that only reads for the targets that it knows; `None` if nothing may be contacted. Then an inventory
+    /// has only the targets that it names itself.
+    pub discover: Option<&'a Discover<'a>>,
 }
+
+/// Performs an action that only reads and answers with its output.
+pub type Discover<'a> = dyn Fn(&ActionCall) -> Result<Value, ReadError> + 'a;
 
 /// Why a file could not be read.
 #[derive(Clone, Debug)]

@@ -63,6 +63,14 @@ impl Settler {
         Some(resolve(text, &scope))
     }
 
+    /// A value whose templates must be known now.
+    pub(super) fn plain(&self, value: Value) -> Result<Value, String> {
+        let mut map = Map::new();
+        map.insert("value".to_owned(), value);
+        let mut map = crate::template::resolve_map(&map, &self.scope)?;
+        Ok(map.remove("value").unwrap_or_default())
+    }
+
     /// A text: evaluated if possible, else as it is.
     pub(super) fn text(&self, text: &Spanned<String>, report: &mut Report) -> String {
         match self.value(&text.value, &Map::new()) {

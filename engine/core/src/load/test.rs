@@ -117,6 +117,8 @@ impl About {
                 inventory: self.inventory.as_deref(),
                 params: &params,
                 actions,
+                limit: &[],
+                discover: None,
             };
             let plan = load(&request, &mut *read)?;
             let place = report.location(name.span);

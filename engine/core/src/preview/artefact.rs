@@ -49,6 +49,9 @@ pub struct Inputs {
     /// The inventory of the command line, absolute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inventory: Option<String>,
+    /// Which targets it was limited to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limit: Vec<String>,
     /// The parameters that were given, without the secret ones.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub params: Map,

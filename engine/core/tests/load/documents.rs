@@ -27,6 +27,8 @@ fn with_request<T>(file: &str, entry: Option<&str>, ask: impl FnOnce(&LoadReques
         inventory: None,
         params: &Map::new(),
         actions: &actions::actions(),
+        limit: &[],
+        discover: None,
     })
 }
 
@@ -174,6 +176,8 @@ fn entries_of(text: &str) -> Vec<Entry> {
         inventory: None,
         params: &Map::new(),
         actions: &actions,
+        limit: &[],
+        discover: None,
     };
     sound(entries(&request, &mut |_| Ok(text.to_owned())))
 }

@@ -122,6 +122,8 @@ fn huge_and_unreadable_files_are_refused() {
             inventory: None,
             params: &Map::new(),
             actions: &[],
+            limit: &[],
+            discover: None,
         };
         let wrong = load(&request, &mut |_| text.clone()).expect_err("it must not load");
         assert!(wrong.items.len() <= 500, "{}", wrong.items.len());

@@ -42,6 +42,8 @@ fn load_file(folder: &str, plan: &str, with: &With<'_>) -> Result<Loaded, Diagno
         inventory: with.inventory,
         params: &with.params,
         actions: &actions::actions(),
+        limit: &[],
+        discover: None,
     };
     load(&request, &mut |path| {
         std::fs::read_to_string(root.join(path)).map_err(|error| ReadError {
@@ -59,6 +61,8 @@ fn load_text(text: &str, params: &Map) -> Result<Loaded, Diagnostics> {
         inventory: None,
         params,
         actions: &actions::actions(),
+        limit: &[],
+        discover: None,
     };
     load(&request, &mut |_| Ok(text.to_owned()))
 }

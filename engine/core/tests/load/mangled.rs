@@ -91,6 +91,8 @@ proptest! {
             inventory: Some("lib/nodes.yaml"),
             params: &params,
             actions: &actions(),
+            limit: &[],
+            discover: None,
         };
         let loaded = load(&request, &mut |path| {
             let text = fs::read_to_string(root.join(path)).map_err(|error| ReadError { message: error.to_string() })?;

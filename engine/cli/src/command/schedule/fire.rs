@@ -5,7 +5,7 @@ use super::start::LEFT_OUT;
 use crate::command::run::How;
 use crate::composition::{registry, runtime};
 use crate::failure::{Answer, Failure};
-use crate::plan::{Checked, ParamArguments, PlanArguments, PlanPath};
+use crate::plan::{Checked, PlanArguments, PlanPath};
 use crate::ui::{self, Show};
 use caxplan_model::{IfHeld, RunId, Timestamp};
 use caxplan_run::{Claim, Fate, Grant, Ledger, LockError, Orders, Session, SessionError, StateDir};
@@ -43,12 +43,13 @@ impl Fire {
             return Ok(ExitCode::SUCCESS);
         };
         let registry = registry(&dir);
-        let plan = PlanArguments {
+        let mut plan = PlanArguments {
             plan: Some(self.plan),
-            params: ParamArguments::default(),
             libraries: self.with.libraries,
             inventory: self.with.inventory,
+            ..PlanArguments::default()
         };
+        plan.may_contact(true);
         let loaded = match plan.load_with(&registry, &one.schedule.params)? {
             Checked::Valid(loaded) => loaded,
             Checked::Invalid(code) => {

@@ -206,6 +206,8 @@ fn holds(file: &Path) -> Result<Vec<Entry>, Option<Bad>> {
         inventory: None,
         params: &Map::new(),
         actions: &[],
+        limit: &[],
+        discover: None,
     };
     entries(&request, &mut plan::read).map_err(|diagnostics| {
         let is_schedule = |text: &str| text.lines().any(|line| line.starts_with("schedule:"));

@@ -32,6 +32,11 @@ pub(in crate::load) static GROUP: Object = Object {
             "The targets that belong to it.",
         ),
         key(
+            "groups",
+            Shape::OneOrMany(&Shape::Text),
+            "Groups whose targets belong to it too.",
+        ),
+        key(
             "labels",
             Shape::MapOf(&Shape::Any),
             "Labels of all its targets; a target's own go before them.",
@@ -58,6 +63,11 @@ pub(in crate::load) static INVENTORY: Object = Object {
             "groups",
             Shape::MapOf(&Shape::Object(&GROUP)),
             "By name: labels and variables of several targets.",
+        ),
+        key(
+            "from",
+            Shape::OneOrMany(&Shape::Call),
+            "Actions that only read and answer with more targets: a command, a cluster's members, HTTP service discovery.",
         ),
         key("vars", Shape::AnyMap, "Variables that go before the plan's own."),
         key(
