@@ -3,9 +3,11 @@
 mod process;
 mod random;
 mod sandbox;
+mod service;
 mod terminal;
 
 pub use process::{Background, Finished, wait_until};
 pub use random::Random;
 pub use sandbox::{Sandbox, programs, releases, root};
+pub use service::{Asked, Service};
 pub use terminal::Terminal;

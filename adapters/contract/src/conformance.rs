@@ -14,6 +14,9 @@ use tokio_util::sync::CancellationToken;
 /// How soon a cancelled action must have returned: the grace that processes get, and some room for a slow machine.
 const CANCEL_MAX: Duration = Duration::from_secs(5);
 
+/// How long the forecast of an example may take: it may ask a service that is not there.
+const FORECAST_MAX: Duration = Duration::from_secs(60);
+
 /// One call to try, and how it shall end.
 pub struct Case<'a> {
     action: &'a str,
@@ -70,12 +73,34 @@ impl<'a> Case<'a> {
     }
 }
 
-/// Checks what the adapter says of itself, that it refuses arguments it does not know, and each case.
+/// Checks what the adapter says of itself, that it refuses what it does not understand, and each case.
+///
+/// Of each action there must be a case: an action without one is a broken promise too.
 pub async fn check(adapter: &dyn Adapter, cases: &[Case<'_>]) {
     let specs = adapter.describe();
-    for spec in &specs {
+    assert_eq!(
+        specs,
+        adapter.describe(),
+        "{} describes itself differently each time",
+        adapter.name()
+    );
+    for (at, spec) in specs.iter().enumerate() {
+        assert!(
+            specs[..at].iter().all(|of| of.name != spec.name),
+            "{} is described twice",
+            spec.name
+        );
+        assert!(
+            cases.iter().any(|case| case.action == spec.name),
+            "{} has no case: what it promises is not checked",
+            spec.name
+        );
         check_spec(adapter.name(), spec);
-        check_refusal(adapter, spec).await;
+        for example in &spec.examples {
+            check_example(adapter, spec, example).await;
+            check_bad_arguments(adapter, spec, example).await;
+        }
+        check_unknown_state(adapter, spec).await;
     }
     for case in cases {
         let spec = specs
@@ -120,28 +145,132 @@ fn check_spec(adapter: &str, spec: &ActionSpec) {
         );
         assert!(spec.idempotent, "{name} only reads, so it may run twice");
     }
+    for argument in spec.changes_argument.iter().chain(&spec.public_arguments) {
+        assert!(
+            spec.arguments["properties"].get(argument).is_some(),
+            "{name} speaks of an argument `{argument}` that it does not have"
+        );
+    }
+    if let Some(argument) = &spec.changes_argument {
+        assert_eq!(
+            spec.arguments["properties"][argument]["type"], "boolean",
+            "{name}: `{argument}` says whether it changes something, so it is true or false"
+        );
+    }
+    jsonschema::validator_for(&spec.output)
+        .unwrap_or_else(|error| panic!("the output of {name} has no schema: {error}"));
     if spec.undo == UndoSupport::Native {
         assert!(spec.records_before, "{name} cannot undo without `before`");
     }
 }
 
-async fn check_refusal(adapter: &dyn Adapter, spec: &ActionSpec) {
+/// An example is a call that the adapter understands, whatever the world is like.
+async fn check_example(adapter: &dyn Adapter, spec: &ActionSpec, example: &Value) {
     let (context, _) = context();
-    let call = call(&spec.name, &serde_json::json!({ "no_such_argument": 1 }));
-    let outcome = adapter.perform(&call, &context).await;
-    match &outcome {
-        Outcome::Failed {
-            cause,
-            effect: FailureEffect::None,
-        } if cause.kind == FailureKind::Invalid => {}
-        _ => panic!("{}: an unknown argument gave {outcome:?}", spec.name),
+    let forecast = tokio::time::timeout(
+        FORECAST_MAX,
+        adapter.forecast(&call(&spec.name, example), &context),
+    )
+    .await
+    .unwrap_or_else(|_| panic!("{}: the forecast of {example} does not end", spec.name));
+    if let Err(cause) = forecast {
+        assert_ne!(
+            cause.kind,
+            FailureKind::Invalid,
+            "{}: its own example {example} is refused: {cause}",
+            spec.name
+        );
     }
-    let forecast = adapter.forecast(&call, &context).await;
-    assert!(
-        forecast.is_err_and(|cause| cause.kind == FailureKind::Invalid),
-        "{}: a forecast took an unknown argument",
-        spec.name
-    );
+}
+
+/// What is wrong in a way that the schema tells is refused as `invalid`, by each method, and nothing is done: an unknown
+/// argument, each required one missing, and each one with a value of another type.
+async fn check_bad_arguments(adapter: &dyn Adapter, spec: &ActionSpec, example: &Value) {
+    let validator = jsonschema::validator_for(&spec.arguments)
+        .unwrap_or_else(|error| panic!("{} has no schema: {error}", spec.name));
+    let good = example.as_object().cloned().unwrap_or_default();
+    let mut bad = vec![("an unknown argument".to_owned(), {
+        let mut with = good.clone();
+        with.insert("no_such_argument".to_owned(), Value::from(1));
+        with
+    })];
+    for required in spec.arguments["required"].as_array().into_iter().flatten() {
+        let name = required.as_str().unwrap_or_default();
+        let mut with = good.clone();
+        with.remove(name);
+        bad.push((format!("no `{name}`"), with));
+    }
+    for name in spec.arguments["properties"]
+        .as_object()
+        .into_iter()
+        .flat_map(Map::keys)
+    {
+        for wrong in [
+            serde_json::json!({ "no": { "such": "field" } }),
+            serde_json::json!([[[]]]),
+            Value::Bool(true),
+        ] {
+            let mut with = good.clone();
+            with.insert(name.clone(), wrong.clone());
+            // Where a value of any type is right, none is wrong.
+            let only_it = validator
+                .iter_errors(&Value::Object(with.clone()))
+                .any(|error| !error.instance_path().as_str().is_empty());
+            if only_it {
+                bad.push((format!("`{name}` as {wrong}"), with));
+            }
+        }
+    }
+    for (what, with) in bad {
+        let (context, _) = context();
+        let call = call(&spec.name, &Value::Object(with));
+        let outcome = adapter.perform(&call, &context).await;
+        match &outcome {
+            Outcome::Failed {
+                cause,
+                effect: FailureEffect::None,
+            } if cause.kind == FailureKind::Invalid => {}
+            _ => panic!("{}: {what} gave {outcome:?}", spec.name),
+        }
+        let forecast = adapter.forecast(&call, &context).await;
+        assert!(
+            forecast.is_err_and(|cause| cause.kind == FailureKind::Invalid),
+            "{}: a forecast took {what}",
+            spec.name
+        );
+        if spec.probes {
+            let verdict = adapter.probe(&call, &context).await;
+            assert!(
+                matches!(verdict, Verdict::Unknown { .. }),
+                "{}: a probe took {what}: {verdict:?}",
+                spec.name
+            );
+        }
+        if spec.undo == UndoSupport::Native {
+            let undone = adapter.undo(&call, &Value::Null, &context).await;
+            assert!(
+                !undone.is_success(),
+                "{}: an undo took {what}: {undone:?}",
+                spec.name
+            );
+        }
+    }
+}
+
+/// An undo that is told nothing of the state before does not guess.
+async fn check_unknown_state(adapter: &dyn Adapter, spec: &ActionSpec) {
+    let Some(example) = spec.examples.first().filter(|_| spec.undo == UndoSupport::Native) else {
+        return;
+    };
+    let (context, _) = context();
+    for before in [Value::Null, serde_json::json!({ "no": "such state" })] {
+        let undone = adapter.undo(&call(&spec.name, example), &before, &context).await;
+        assert!(
+            !undone.is_success(),
+            "{}: an undo to the state {before} gave {undone:?}",
+            spec.name
+        );
+    }
 }
 
 async fn check_case(adapter: &dyn Adapter, spec: &ActionSpec, case: &Case<'_>) {
@@ -152,7 +281,15 @@ async fn check_case(adapter: &dyn Adapter, spec: &ActionSpec, case: &Case<'_>) {
     match case.ending {
         Ending::Succeeds => check_success(adapter, spec, case, &call, &context).await,
         Ending::Fails(kind) => {
+            let before = (case.world)();
             let outcome = adapter.perform(&call, &context).await;
+            if !outcome.may_have_acted() {
+                assert_eq!(
+                    (case.world)(),
+                    before,
+                    "{name} says that it did nothing: {outcome:?}"
+                );
+            }
             assert_eq!(
                 outcome.cause().map(|cause| cause.kind),
                 Some(kind),
@@ -188,6 +325,7 @@ async fn check_success(
         );
     }
     assert_eq!((case.world)(), before, "{name}: looking changed something");
+    check_stopped(adapter, case, call).await;
 
     let outcome = adapter.perform(call, context).await;
     let Some(output) = outcome.output() else {
@@ -223,6 +361,34 @@ async fn check_success(
             assert!(undone.is_success(), "{name}: the {time} undo gave {undone:?}");
             assert_eq!((case.world)(), before, "{name}: the {time} undo did not restore");
         }
+    }
+}
+
+/// An attempt that is told to stop before it has begun ends soon, and what it says of its doing is so. It may be too
+/// quick to be stopped; then it is undone if it can be, else the case goes on from there.
+async fn check_stopped(adapter: &dyn Adapter, case: &Case<'_>, call: &Call) {
+    let name = format!("{} {}", case.action, case.with);
+    let before = (case.world)();
+    let (context, _) = context();
+    context.cancel.cancel();
+    let looking = adapter.forecast(call, &context);
+    let state = tokio::time::timeout(CANCEL_MAX, looking).await;
+    let state = state.unwrap_or_else(|_| panic!("the forecast of {name} goes on though it was cancelled"));
+    let outcome = tokio::time::timeout(CANCEL_MAX, adapter.perform(call, &context))
+        .await
+        .unwrap_or_else(|_| panic!("{name} goes on though it was cancelled"));
+    if !outcome.may_have_acted() {
+        assert_eq!(
+            (case.world)(),
+            before,
+            "{name} says that it did nothing when it was stopped: {outcome:?}"
+        );
+        return;
+    }
+    if let Ok(forecast) = state {
+        // What stopped it must not stop its undo.
+        let (context, _) = self::context();
+        adapter.undo(call, &forecast.before, &context).await;
     }
 }
 

@@ -65,7 +65,7 @@ impl Call {
 pub struct Forecast {
     /// Whether something would change.
     pub change: Change,
-    /// One line for a person: `node-2 would go from 1.0.0 to 1.1.0`.
+    /// One line for a person: `node-2 would go from 1.0.0 to 1.1.0`. Further lines are details, such as a difference.
     pub summary: String,
     /// The state that an undo would restore; `null` if the action records none.
     pub before: Value,

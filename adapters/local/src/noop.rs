@@ -45,3 +45,23 @@ impl Action for NoopRun {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::NoopRun;
+    use caxplan_adapter::ActionSet;
+    use caxplan_adapter::conformance::{Case, check};
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn conforms() {
+        check(
+            &ActionSet::new("noop").with::<NoopRun>(),
+            &[
+                Case::succeeds("noop.run", json!({})),
+                Case::succeeds("noop.run", json!({ "output": { "a": [1] }, "changes": true })),
+            ],
+        )
+        .await;
+    }
+}

@@ -51,11 +51,11 @@ fn default_shell() -> Vec<String> {
     ["bash", "-euo", "pipefail"].map(str::to_owned).to_vec()
 }
 
-fn default_ok_codes() -> Vec<i32> {
+pub(crate) fn default_ok_codes() -> Vec<i32> {
     vec![0]
 }
 
-fn default_changes() -> bool {
+pub(crate) fn default_changes() -> bool {
     true
 }
 
@@ -66,9 +66,9 @@ impl Action for ShellRun {
             output: json!({
                 "type": "object",
                 "properties": {
-                    "stdout": { "type": "string" },
-                    "stderr": { "type": "string" },
-                    "exit_code": { "type": "integer" },
+                    "stdout": { "type": "string", "description": "What it wrote, up to 64 KiB." },
+                    "stderr": { "type": "string", "description": "The same of its standard error." },
+                    "exit_code": { "type": "integer", "description": "Its exit code." },
                 },
                 "required": ["stdout", "stderr", "exit_code"],
             }),
@@ -160,11 +160,11 @@ impl ShellRun {
         }
         let how = match (code, status.signal()) {
             (Some(code), _) => format!("ended with exit code {code}"),
-            (None, Some(signal)) => format!("was killed by signal {signal}"),
+            (None, Some(signal)) => format!("was killed by {}", signal_name(signal)),
             (None, None) => format!("ended: {status}"),
         };
         let cause = Cause::new(FailureKind::Exit, format!("{} {how}", program.name()))
-            .with_detail(json!({ "exit_code": code, "stdout": stdout.tail(), "stderr": stderr.tail() }));
+            .with_detail(json!({ "exit_code": code, "signal": status.signal(), "stdout": stdout.tail(), "stderr": stderr.tail() }));
         Outcome::Failed {
             cause,
             effect: if self.changes {
@@ -187,6 +187,29 @@ impl ShellRun {
             format!("`{head}…`")
         }
     }
+}
+
+/// `SIGKILL (9)`; a signal without a name of its own by its number.
+fn signal_name(number: i32) -> String {
+    let name = match number {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        24 => "SIGXCPU",
+        25 => "SIGXFSZ",
+        31 => "SIGSYS",
+        _ => return format!("signal {number}"),
+    };
+    format!("{name} ({number})")
 }
 
 #[cfg(test)]
@@ -242,6 +265,17 @@ mod tests {
         .await;
         let expected = json!({ "stdout": "read me", "stderr": "me 7946\n", "exit_code": 0 });
         assert_eq!(outcome, Outcome::Changed { output: expected });
+    }
+
+    #[tokio::test]
+    async fn a_signal_is_named() {
+        for (script, said) in [
+            ("kill -KILL $$", "`bash` was killed by SIGKILL (9)"),
+            ("kill -USR1 $$", "`bash` was killed by signal 10"),
+        ] {
+            let outcome = run(json!({ "script": script })).await;
+            assert_eq!(outcome.cause().map(|cause| cause.message.as_str()), Some(said));
+        }
     }
 
     #[tokio::test]

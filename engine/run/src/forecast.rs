@@ -124,8 +124,14 @@ impl Asking<'_> {
                 unresolved.flatten().unwrap_or_default(),
             ),
         };
+        let shown = self.masker.map(arguments.clone());
+        // Where a secret is written, the one that stood there before is not shown either: nobody knows it to mask it.
+        let summary = match summary.split_once('\n') {
+            Some((line, _)) if shown != arguments => line.to_owned(),
+            Some(_) | None => summary,
+        };
         let forecasted = Forecasted {
-            arguments: self.masker.map(arguments),
+            arguments: shown,
             change,
             summary: self.masker.text(&summary),
         };

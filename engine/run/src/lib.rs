@@ -5,6 +5,7 @@
 
 mod clock;
 mod driver;
+mod encrypted;
 mod forecast;
 mod history;
 mod journal;

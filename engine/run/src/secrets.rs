@@ -1,5 +1,6 @@
 //! Where secrets come from.
 
+use crate::encrypted::{Age, from_home};
 use caxplan_model::{Map, Value};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -35,6 +36,7 @@ enum Source {
     Env(String),
     File(PathBuf),
     Command(Vec<String>),
+    Age(Age),
 }
 
 /// The largest secret.
@@ -76,7 +78,8 @@ async fn fetch(name: &str, source: &Value, plan_dir: &Path) -> Result<String, Se
         reason,
     };
     let source: Source = serde_json::from_value(source.clone()).map_err(|_| {
-        let expected = "write `{env: NAME}`, `{file: PATH}` or `{command: [program, argument, …]}`";
+        let expected =
+            "write `{env: NAME}`, `{file: PATH}`, `{command: [program, argument, …]}` or `{age: {file: PATH}}`";
         fail("its source".to_owned(), expected.to_owned())
     })?;
     let (origin, fetched) = match source {
@@ -88,12 +91,14 @@ async fn fetch(name: &str, source: &Value, plan_dir: &Path) -> Result<String, Se
             (format!("the environment variable {variable}"), value)
         }
         Source::File(path) => {
-            let path = plan_dir.join(path);
-            let value = std::fs::read(&path)
-                .map_err(|error| error.to_string())
-                .and_then(text);
-            (format!("the file {}", path.display()), value)
+            let value = from_home(&path).and_then(|path| {
+                std::fs::read(plan_dir.join(path))
+                    .map_err(|error| error.to_string())
+                    .and_then(text)
+            });
+            (format!("the file {}", plan_dir.join(path).display()), value)
         }
+        Source::Age(age) => (age.origin(), age.fetch(plan_dir).and_then(text)),
         Source::Command(argv) => {
             let program = argv.first().cloned().unwrap_or_default();
             (

@@ -4,7 +4,7 @@ use caxplan_model::{Cause, FailureKind, Outcome, Value};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(super) const CONTENT_MAX: u64 = 1 << 20;
 
 /// The permission bits that count.
-const MODE_MASK: u32 = 0o7777;
+pub(super) const MODE_MASK: u32 = 0o7777;
 
 /// What lies under a path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +21,13 @@ pub(super) enum Content {
     /// Nothing.
     Absent,
     /// A file of text that can be put back.
-    Text { text: String, mode: u32 },
+    Text {
+        text: String,
+        mode: u32,
+        /// Its user and group, by number.
+        #[serde(default)]
+        owner: Option<(u32, u32)>,
+    },
     /// A file that cannot be put back: too large, or no text.
     Other { bytes: u64 },
 }
@@ -50,6 +56,7 @@ impl Content {
             Ok(text) if is_whole => Self::Text {
                 text,
                 mode: metadata.permissions().mode() & MODE_MASK,
+                owner: Some((metadata.uid(), metadata.gid())),
             },
             Ok(_) | Err(_) => Self::Other {
                 bytes: metadata.len(),
@@ -64,8 +71,14 @@ impl Content {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(explain("remove", path, &error)),
                 Ok(()) | Err(_) => Ok(()),
             },
-            Self::Text { text, mode } => {
-                replace(path, text, *mode).map_err(|error| explain("write", path, &error))
+            Self::Text { text, mode, owner } => {
+                // Whoever owns what is replaced goes on owning it.
+                let owner = owner.or_else(|| {
+                    let now = fs::metadata(path).ok()?;
+                    Some((now.uid(), now.gid()))
+                });
+                install(path, *mode, owner, |file| file.write_all(text.as_bytes()))
+                    .map_err(|error| explain("write", path, &error))
             }
             Self::Other { bytes } => Err(Cause::new(
                 FailureKind::Conflict,
@@ -82,14 +95,17 @@ impl Content {
 /// Tells temporary files of one process apart.
 static TEMPORARY: AtomicU64 = AtomicU64::new(0);
 
-/// Writes a file beside `path`, makes it durable, and moves it there.
-fn replace(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+/// Fills a file beside `path`, makes it durable, and moves it there. `owner` is its user and group; the engine's own if
+/// absent.
+pub(super) fn install(
+    path: &Path,
+    mode: u32,
+    owner: Option<(u32, u32)>,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
     // A link stays a link: its target is replaced.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        Some(_) | None => Path::new("."),
-    };
+    let folder = folder_of(&path);
     let name = path
         .file_name()
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path has no file name"))?;
@@ -102,11 +118,15 @@ fn replace(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     let written = (|| {
         let mut file = File::options()
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .mode(0o600)
             .open(&temporary)?;
-        file.write_all(text.as_bytes())?;
+        fill(&mut file)?;
+        let made = file.metadata()?;
+        if let Some((user, group)) = owner.filter(|owner| *owner != (made.uid(), made.gid())) {
+            std::os::unix::fs::fchown(&file, Some(user), Some(group))?;
+        }
+        // After the owner: a change of it takes special bits away.
         file.set_permissions(Permissions::from_mode(mode))?;
         file.sync_all()?;
         fs::rename(&temporary, &path)?;
@@ -116,6 +136,27 @@ fn replace(path: &Path, text: &str, mode: u32) -> io::Result<()> {
         let _ = fs::remove_file(&temporary);
     }
     written
+}
+
+/// The folder that a path lies in.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(_) | None => Path::new("."),
+    }
+}
+
+/// A mode as plans write it, in octal digits.
+pub(super) fn mode_of(text: &str) -> Result<u32, Cause> {
+    u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|mode| *mode <= MODE_MASK)
+        .ok_or_else(|| {
+            Cause::new(
+                FailureKind::Invalid,
+                format!("`{text}` is no mode such as \"0644\""),
+            )
+        })
 }
 
 pub(super) fn explain(verb: &str, path: &Path, error: &io::Error) -> Cause {
@@ -128,16 +169,21 @@ pub(super) fn explain(verb: &str, path: &Path, error: &io::Error) -> Cause {
     Cause::new(kind, format!("cannot {verb} {}: {error}", path.display()))
 }
 
+/// What lay there before an action of this kind, as its forecast kept it.
+pub(super) fn remembered<T: serde::de::DeserializeOwned>(path: &Path, before: &Value) -> Result<T, Cause> {
+    serde_json::from_value(before.clone()).map_err(|error| {
+        Cause::new(
+            FailureKind::Invalid,
+            format!("what {} held before is not known: {error}", path.display()),
+        )
+    })
+}
+
 /// Restores what `before` says, a [`Content`].
 pub(super) fn restore(path: &Path, before: &Value) -> Outcome {
-    let before: Content = match serde_json::from_value(before.clone()) {
+    let before: Content = match remembered(path, before) {
         Ok(before) => before,
-        Err(error) => {
-            return Outcome::failed(
-                FailureKind::Invalid,
-                format!("what {} held before is not known: {error}", path.display()),
-            );
-        }
+        Err(cause) => return Outcome::failed(cause.kind, cause.message),
     };
     match Content::of(path) {
         Ok(now) if now == before => return Outcome::Unchanged { output: Value::Null },

@@ -1,8 +1,10 @@
 //! `file.write`: a file with this content.
 
-use super::content::{Content, restore};
+use super::content::{Content, mode_of, restore};
+use super::diff::diff;
+use super::owner::{group_id, own_ids, user_id};
 use caxplan_adapter::{Action, Call, Change, Context, Forecast, async_trait, changes};
-use caxplan_model::{ActionSpec, Cause, FailureEffect, FailureKind, Outcome, UndoSupport, Value, Verdict};
+use caxplan_model::{ActionSpec, Cause, FailureEffect, Outcome, UndoSupport, Value, Verdict};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -23,27 +25,47 @@ pub struct FileWrite {
     #[serde(default)]
     #[schemars(regex(pattern = r"^0?[0-7]{3,4}$"))]
     pub mode: Option<String>,
+    /// The user that it belongs to: a local account or a number. The one of the file that is there, else the engine's.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// The group that it belongs to, likewise.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// Whether a preview shows the lines that would change. A file that only its owner may read is not shown at all.
+    #[serde(default = "default_diff")]
+    pub diff: bool,
+}
+
+fn default_diff() -> bool {
+    true
 }
 
 impl FileWrite {
     /// What shall lie under the path, given what lies there now.
     fn wanted(&self, now: &Content) -> Result<Content, Cause> {
         let mode = match (&self.mode, now) {
-            (Some(mode), _) => u32::from_str_radix(mode, 8)
-                .ok()
-                .filter(|mode| *mode <= 0o7777)
-                .ok_or_else(|| {
-                    Cause::new(
-                        FailureKind::Invalid,
-                        format!("`{mode}` is no mode such as \"0644\""),
-                    )
-                })?,
+            (Some(mode), _) => mode_of(mode)?,
             (None, Content::Text { mode, .. }) => *mode,
             (None, Content::Absent | Content::Other { .. }) => MODE_DEFAULT,
+        };
+        let now_owner = match now {
+            Content::Text { owner, .. } => *owner,
+            Content::Absent | Content::Other { .. } => None,
+        };
+        let owner = match (&self.owner, &self.group) {
+            (None, None) => now_owner,
+            (user, group) => {
+                let own = now_owner.unwrap_or_else(own_ids);
+                Some((
+                    user.as_deref().map_or(Ok(own.0), user_id)?,
+                    group.as_deref().map_or(Ok(own.1), group_id)?,
+                ))
+            }
         };
         Ok(Content::Text {
             text: self.content.clone(),
             mode,
+            owner,
         })
     }
 
@@ -52,6 +74,42 @@ impl FileWrite {
         let now = Content::of(path)?;
         let wanted = self.wanted(&now)?;
         Ok((now, wanted))
+    }
+
+    /// What would change of a file of text that is there: a line, and the difference below it.
+    fn difference(&self, now: &Content, wanted: &Content) -> String {
+        let shown = self.path.display();
+        let (
+            Content::Text {
+                text: old,
+                mode: from,
+                owner: was,
+            },
+            Content::Text {
+                text: new,
+                mode: to,
+                owner: is,
+            },
+        ) = (now, wanted)
+        else {
+            return format!("would change {shown}");
+        };
+        let mut parts = Vec::new();
+        if from != to {
+            parts.push(format!("mode {from:04o} to {to:04o}"));
+        }
+        if was != is {
+            parts.push("owner".to_owned());
+        }
+        let (removed, added, diff) = diff(old, new);
+        if removed + added > 0 {
+            parts.push(format!("{removed} lines out, {added} in"));
+        }
+        let mut text = format!("would change {shown}: {}", parts.join(", "));
+        if self.diff && (from | to) & 0o077 != 0 {
+            text.push_str(&diff);
+        }
+        text
     }
 
     fn output(&self) -> Value {
@@ -86,7 +144,7 @@ impl Action for FileWrite {
         let (change, summary) = match &now {
             _ if now == wanted => (Change::WouldNot, format!("{shown} is as wanted")),
             Content::Absent => (Change::Would, format!("would create {shown}")),
-            Content::Text { .. } => (Change::Would, format!("would change {shown}")),
+            Content::Text { .. } => (Change::Would, self.difference(&now, &wanted)),
             Content::Other { bytes } => (
                 Change::Would,
                 format!("would replace {shown} ({bytes} bytes that an undo could not restore)"),
@@ -132,92 +190,5 @@ impl Action for FileWrite {
 
     async fn undo(&self, _: &Call, before: &Value, context: &Context) -> Outcome {
         restore(&context.plan_dir.join(&self.path), before)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::file::{FileAbsent, FileRead, FileWrite};
-    use caxplan_adapter::ActionSet;
-    use caxplan_adapter::conformance::{Case, check};
-    use caxplan_model::{FailureKind, Value};
-    use serde_json::json;
-    use std::os::unix::fs::PermissionsExt as _;
-    use std::path::Path;
-
-    fn picture(path: &Path) -> Value {
-        match std::fs::metadata(path) {
-            Ok(metadata) => json!({
-                "text": String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()),
-                "mode": metadata.permissions().mode() & 0o7777,
-            }),
-            Err(_) => Value::Null,
-        }
-    }
-
-    #[tokio::test]
-    async fn conforms() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let at = |name: &str| folder.path().join(name);
-        for name in ["old", "same", "gone", "read"] {
-            std::fs::write(at(name), format!("{name}\n")).expect("writes to a file");
-        }
-        std::fs::write(at("binary"), [0xff, 0xfe]).expect("writes to a file");
-        std::os::unix::fs::symlink("old", at("link")).expect("makes a link");
-        let (new, old, same, gone, link) = (at("new"), at("old"), at("same"), at("gone"), at("link"));
-
-        let set = ActionSet::new("file")
-            .with::<FileWrite>()
-            .with::<FileAbsent>()
-            .with::<FileRead>();
-        check(
-            &set,
-            &[
-                Case::succeeds(
-                    "file.write",
-                    json!({ "path": &new, "content": "text", "mode": "0600" }),
-                )
-                .watching(|| picture(&new)),
-                Case::succeeds(
-                    "file.write",
-                    json!({ "path": &old, "content": "new", "mode": "0640" }),
-                )
-                .watching(|| picture(&old)),
-                Case::succeeds("file.write", json!({ "path": &same, "content": "same\n" }))
-                    .watching(|| picture(&same)),
-                Case::succeeds(
-                    "file.write",
-                    json!({ "path": &link, "content": "through the link" }),
-                )
-                .watching(|| json!([picture(&old), link.is_symlink()])),
-                Case::succeeds("file.absent", json!({ "path": &gone })).watching(|| picture(&gone)),
-                Case::succeeds("file.absent", json!({ "path": at("never") })),
-                Case::succeeds("file.read", json!({ "path": at("read") })),
-                Case::fails("file.read", json!({ "path": at("never") }), FailureKind::NotFound),
-                Case::fails(
-                    "file.read",
-                    json!({ "path": at("binary") }),
-                    FailureKind::Conflict,
-                ),
-                Case::fails(
-                    "file.write",
-                    json!({ "path": at("no/folder/file"), "content": "" }),
-                    FailureKind::NotFound,
-                ),
-                Case::fails(
-                    "file.write",
-                    json!({ "path": folder.path(), "content": "" }),
-                    FailureKind::Conflict,
-                ),
-            ],
-        )
-        .await;
-        let left: Vec<_> = std::fs::read_dir(folder.path())
-            .expect("it is there")
-            .flatten()
-            .map(|entry| entry.file_name())
-            .filter(|name| name.to_string_lossy().ends_with(".tmp"))
-            .collect();
-        assert!(left.is_empty(), "temporary files are left: {left:?}");
     }
 }

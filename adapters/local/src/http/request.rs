@@ -1,6 +1,8 @@
 //! `http.request`: a request that may change something.
 
-use super::send::{Send, TIMEOUT_DEFAULT, output_schema, send};
+use super::expect::Expect;
+use super::get::default_timeout;
+use super::send::{Answer, Send, SendError, output_schema, send};
 use crate::Scalar;
 use caxplan_adapter::{Action, Call, Change, Context, Forecast, async_trait, changes};
 use caxplan_model::{ActionSpec, Cause, Duration, FailureEffect, FailureKind, Outcome, Value};
@@ -9,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// Arguments of `http.request`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -25,12 +28,15 @@ pub struct HttpRequest {
     /// The body: a text as it is, anything else as JSON.
     #[serde(default)]
     pub body: Value,
-    /// The statuses that mean success; any of 200 to 299 if absent.
+    /// What the answer must be like; any success if absent.
     #[serde(default)]
-    pub expect_status: Vec<u16>,
+    pub expect: Expect,
     /// How long the answer may take.
     #[serde(default = "default_timeout")]
     pub timeout: Duration,
+    /// A file of certificates in PEM, relative to the plan's folder: trusted instead of the system's.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
 }
 
 /// The methods that ask for a change.
@@ -48,18 +54,20 @@ pub enum HttpMethod {
     Delete,
 }
 
-fn default_timeout() -> Duration {
-    TIMEOUT_DEFAULT
+impl HttpMethod {
+    pub(super) fn method(self) -> Method {
+        match self {
+            Self::Post => Method::POST,
+            Self::Put => Method::PUT,
+            Self::Patch => Method::PATCH,
+            Self::Delete => Method::DELETE,
+        }
+    }
 }
 
 impl HttpRequest {
     fn method(&self) -> Method {
-        match self.method {
-            HttpMethod::Post => Method::POST,
-            HttpMethod::Put => Method::PUT,
-            HttpMethod::Patch => Method::PATCH,
-            HttpMethod::Delete => Method::DELETE,
-        }
+        self.method.method()
     }
 
     fn body(&self) -> Option<(String, &'static str)> {
@@ -87,6 +95,7 @@ impl Action for HttpRequest {
     }
 
     async fn forecast(&self, _: &Call, _: &Context) -> Result<Forecast, Cause> {
+        self.expect.check()?;
         Ok(Forecast {
             change: Change::Would,
             summary: format!("would send {} {}", self.method(), self.url),
@@ -100,26 +109,49 @@ impl Action for HttpRequest {
             url: &self.url,
             headers: &self.headers,
             body: self.body(),
-            expect_status: &self.expect_status,
             timeout: self.timeout,
+            // A request that changes something is not sent on: it was meant for this address.
+            redirects: 0,
+            ca: self.ca.as_ref().map(|ca| context.plan_dir.join(ca)),
             idempotency_key: Some(call.idempotency_key()),
         };
-        tokio::select! {
-            answer = send(&request) => match answer {
-                Ok(output) => Outcome::Changed { output },
-                Err(error) => Outcome::Failed {
-                    cause: error.cause,
-                    effect: if error.may_have_arrived {
-                        FailureEffect::Possible
-                    } else {
-                        FailureEffect::None
-                    },
+        match self.expect.check() {
+            Ok(()) => change(&request, &self.expect, context, Answer::output).await,
+            Err(cause) => Outcome::Failed {
+                cause,
+                effect: FailureEffect::None,
+            },
+        }
+    }
+}
+
+/// The outcome of a request that may change something; a cancel ends it.
+pub(super) async fn change(
+    request: &Send<'_>,
+    expect: &Expect,
+    context: &Context,
+    output: impl FnOnce(&Answer) -> Value,
+) -> Outcome {
+    let work = async {
+        let answer = send(request).await?;
+        expect.met(&request.what(), &answer)?;
+        Ok::<_, SendError>(answer)
+    };
+    tokio::select! {
+        answer = work => match answer {
+            Ok(answer) => Outcome::Changed { output: output(&answer) },
+            Err(error) => Outcome::Failed {
+                cause: error.cause,
+                effect: if error.may_have_arrived {
+                    FailureEffect::Possible
+                } else {
+                    FailureEffect::None
                 },
             },
-            () = context.cancel.cancelled() => Outcome::failed_midway(
-                FailureKind::Cancelled,
-                format!("{} {} was stopped before it was answered", self.method(), self.url),
-            ),
-        }
+        },
+        () = context.cancel.cancelled() => Outcome::failed_midway(
+            FailureKind::Cancelled,
+            format!("{} was stopped before it was answered", request.what()),
+        ),
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct Adapters {
 enum What {
     /// List all actions
     List,
+    /// Print the reference of all actions, in Markdown
+    Reference,
     /// Describe one action: its arguments, its output, what it promises
     Describe {
         /// The action, such as shell.run
@@ -37,6 +39,7 @@ impl Adapters {
                 let actions: Vec<&ActionSpec> = registry.actions().collect();
                 self.output.print(&actions, || list(&actions));
             }
+            Some(What::Reference) => ui::print(&ui::reference(registry.actions())),
             Some(What::Describe { action }) => {
                 let spec = registry.action(&action).ok_or_else(|| {
                     Failure::invalid(format!("there is no action `{action}`"))

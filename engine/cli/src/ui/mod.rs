@@ -8,11 +8,13 @@ mod lines;
 mod live;
 mod narrate;
 mod paint;
+mod reference;
 mod table;
 
 pub(crate) use account::finish;
 pub(crate) use caxplan_core::account::{next_commands, while_running};
 pub(crate) use paint::Paint;
+pub(crate) use reference::actions as reference;
 pub(crate) use table::{Listing, Table, date_time, end_word, rounded, time_of_day};
 
 use caxplan_model::{Graph, RunId};

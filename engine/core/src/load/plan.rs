@@ -3,7 +3,7 @@
 use super::calendar;
 use super::call::{self, Call};
 use super::foreign;
-use super::keys::{BODIES, DEFAULTS, ON_FAILURE, Object, PLAN, SECRET, STRATEGY};
+use super::keys::{AGE, AGE_IDENTITY, BODIES, DEFAULTS, ON_FAILURE, Object, PLAN, SECRET, STRATEGY};
 use super::lock::{self, Locks};
 use super::monitors;
 use super::notify::{self, Notify};
@@ -219,13 +219,31 @@ fn secrets(fields: &Fields<'_>, report: &mut Report) -> Vec<Entry> {
         };
         if secret.entries.len() != 1 {
             let message = format!(
-                "the secret `{}` needs one of `env`, `file` or `command`",
+                "the secret `{}` needs one of `env`, `file`, `command` or `age`",
                 key.value
             );
             report.error("wrong-secret", key.span, message);
         }
         secret.text("env", report);
         secret.text("file", report);
+        if let Some(age) = secret
+            .get("age")
+            .and_then(|yaml| Fields::open(yaml, &AGE, report))
+        {
+            age.text("file", report);
+            age.text("key", report);
+            match age.get("identity").map(|yaml| (yaml, &yaml.kind)) {
+                Some((yaml, Kind::Map(_))) => {
+                    if let Some(identity) = Fields::open(yaml, &AGE_IDENTITY, report) {
+                        identity.text("env", report);
+                    }
+                }
+                Some((yaml, _)) => {
+                    text(yaml, report);
+                }
+                None => {}
+            }
+        }
         if let Some(command) = secret.get("command") {
             match &command.kind {
                 Kind::List(items) if !items.is_empty() => {

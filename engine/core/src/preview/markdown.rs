@@ -91,8 +91,9 @@ fn item(line: &Line<'_>) -> String {
     if let Some(change) = entry.change {
         let _ = write!(out, "; {}", words(change));
     }
-    if !entry.summary.is_empty() {
-        let _ = write!(out, ": {}", escape(&short(&entry.summary, 500)));
+    // Details, such as the difference of a file, stand in the other renderings.
+    if let Some(line) = entry.summary.lines().next() {
+        let _ = write!(out, ": {}", escape(&short(line, 500)));
     }
     for remark in remarks(entry) {
         let _ = write!(out, " _({})_", escape(&short(&remark, 300)));

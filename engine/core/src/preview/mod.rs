@@ -42,7 +42,7 @@ pub struct Forecasted {
     pub arguments: Map,
     /// Whether something would change.
     pub change: Change,
-    /// One line for a person.
+    /// One line for a person; further lines are details, such as the difference of a file.
     pub summary: String,
 }
 

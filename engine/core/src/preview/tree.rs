@@ -67,8 +67,9 @@ impl Preview {
             if !arguments.is_empty() {
                 let _ = write!(out, " {}", paint("2", &arguments));
             }
-            if !entry.summary.is_empty() {
-                let _ = write!(out, "  {}", plain(&entry.summary));
+            let mut summary = entry.summary.lines();
+            if let Some(line) = summary.next() {
+                let _ = write!(out, "  {}", plain(line));
             }
             for remark in remarks(entry) {
                 let _ = write!(out, "  {}", paint("33", &format!("[{remark}]")));
@@ -81,6 +82,20 @@ impl Preview {
                 );
             }
             out.push('\n');
+            for detail in summary {
+                let color = match detail.chars().next() {
+                    Some('+') => "32",
+                    Some('-') => "31",
+                    _ => "2",
+                };
+                let indent = "│  ".repeat(entry.depth as usize);
+                let _ = writeln!(
+                    out,
+                    "{}     {}",
+                    paint("2", &indent),
+                    paint(color, &plain(detail))
+                );
+            }
         }
         out.push('\n');
         for (label, value) in self.facts() {

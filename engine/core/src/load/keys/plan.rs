@@ -240,7 +240,46 @@ pub(in crate::load) static SECRET: Object = Object {
             Shape::List(&Shape::Text),
             "The program and its arguments that print it.",
         ),
+        key(
+            "age",
+            Shape::Object(&AGE),
+            "A file that is encrypted with age, and where in it.",
+        ),
     ],
+};
+
+pub(in crate::load) static AGE: Object = Object {
+    name: "an encrypted file",
+    schema: "age",
+    required: &["file"],
+    keys: &[
+        key(
+            "file",
+            Shape::Text,
+            "The encrypted file, by path from this one: binary, or armored.",
+        ),
+        key(
+            "identity",
+            Shape::Either(&[Shape::Text, Shape::Object(&AGE_IDENTITY)]),
+            "The file of the identity that opens it; the one that CAXPLAN_AGE_IDENTITY names if it is not given.",
+        ),
+        key(
+            "key",
+            Shape::Text,
+            "Where the secret stands in the file's mapping, as `db.password`; else the whole text is the secret.",
+        ),
+    ],
+};
+
+pub(in crate::load) static AGE_IDENTITY: Object = Object {
+    name: "an identity",
+    schema: "age-identity",
+    required: &["env"],
+    keys: &[key(
+        "env",
+        Shape::Text,
+        "The environment variable that holds the identity itself.",
+    )],
 };
 
 pub(in crate::load) static NOTIFICATION: Object = Object {
