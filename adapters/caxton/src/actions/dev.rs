@@ -154,7 +154,14 @@ impl Action for DevTraffic {
         let arguments = ["dev", "traffic", &self.name, "--settle", &settle].map(str::to_owned);
         match caxton(&arguments, context).await {
             Ok(output) => Outcome::Unchanged { output },
-            Err(outcome) => outcome,
+            // It only reads.
+            Err(outcome) => match outcome.cause() {
+                Some(cause) => Outcome::Failed {
+                    cause: cause.clone(),
+                    effect: FailureEffect::None,
+                },
+                None => outcome,
+            },
         }
     }
 }

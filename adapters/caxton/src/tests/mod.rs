@@ -42,6 +42,13 @@ async fn conforms() {
                 FailureKind::Expectation,
             ),
             Case::succeeds("caxton.backup.create", json!({ "cluster": at })),
+            Case::succeeds("caxton.backup.verify", with(json!({ "id": "backup-node-2" }))),
+            // They drive the program `caxton`: the end-to-end tests do that.
+            Case::fails_somehow(
+                "caxton.dev.up",
+                json!({ "name": "no-such-cluster", "release": "no/such/archive" }),
+            ),
+            Case::fails_somehow("caxton.dev.traffic", json!({ "name": "no-such-cluster" })),
             Case::succeeds("caxton.release.check", check_release("1.1.0", &archive)),
             Case::fails(
                 "caxton.release.check",
