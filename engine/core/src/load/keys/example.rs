@@ -85,8 +85,18 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             ("env", "API_TOKEN"),
             ("file", "/run/secrets/token"),
             ("command", "[pass, show, api/token]"),
+            ("age", "{file: secrets.age, key: db.password}"),
         ],
     ),
+    (
+        "age",
+        &[
+            ("file", "secrets.age"),
+            ("identity", "~/.config/caxplan/key.txt"),
+            ("key", "db.password"),
+        ],
+    ),
+    ("age-identity", &[("env", "AGE_KEY")]),
     (
         "schedule",
         &[
