@@ -154,7 +154,7 @@ impl Artefact {
                 (Some(old), Some(new)) if old == new => {}
                 (None, None) => {}
                 (None, Some(_)) => {
-                    moved.push(format!("the environment variable {name} was not set, and is now"))
+                    moved.push(format!("the environment variable {name} was not set, and is now"));
                 }
                 (Some(_), None) => moved.push(format!("the environment variable {name} is no longer set")),
                 (Some(_), Some(_)) => {
