@@ -1,6 +1,7 @@
 //! End-to-end tests: the built programs, driven as their users drive them.
 
 mod account;
+mod adapters;
 mod cli;
 mod crash;
 mod documents;

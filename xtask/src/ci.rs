@@ -40,7 +40,7 @@ fn compare_generated() -> Result<()> {
     write_generated(fresh.path())?;
     let mut stale = Vec::new();
     let schemas = SCHEMAS.map(|kind| format!("schemas/{kind}.schema.json"));
-    for name in schemas.into_iter().chain([REFERENCE.to_owned()]) {
+    for name in schemas.into_iter().chain(PAGES.map(|(page, _)| page.to_owned())) {
         let committed = std::fs::read(shell::root().join(&name)).unwrap_or_default();
         if std::fs::read(fresh.path().join(&name))? != committed {
             stale.push(name);
@@ -67,8 +67,11 @@ const SCHEMAS: [&str; 8] = [
     "test",
 ];
 
-/// The page of the command line.
-const REFERENCE: &str = "docs/reference/cli.md";
+/// The pages of the reference, each with the arguments that print it.
+const PAGES: [(&str, &[&str]); 2] = [
+    ("docs/reference/cli.md", &["man", "--markdown"]),
+    ("docs/reference/adapters.md", &["adapters", "reference"]),
+];
 
 fn write_generated(root: &Path) -> Result<()> {
     shell::run(&["cargo", "build", "--workspace", "--locked"])?;
@@ -82,9 +85,11 @@ fn write_generated(root: &Path) -> Result<()> {
         let path = root.join("schemas").join(format!("{kind}.schema.json"));
         std::fs::write(&path, text).with_context(|| path.display().to_string())?;
     }
-    let path = root.join(REFERENCE);
-    std::fs::create_dir_all(path.parent().unwrap_or(root))?;
-    std::fs::write(&path, shell::output(&[caxplan, "man", "--markdown"])?)
-        .with_context(|| path.display().to_string())?;
+    for (page, arguments) in PAGES {
+        let path = root.join(page);
+        std::fs::create_dir_all(path.parent().unwrap_or(root))?;
+        let text = shell::output(&[&[caxplan], arguments].concat())?;
+        std::fs::write(&path, text).with_context(|| path.display().to_string())?;
+    }
     Ok(())
 }
