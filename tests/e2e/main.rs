@@ -19,4 +19,5 @@ mod review;
 mod schedule;
 mod serve;
 mod terminal;
+mod threads;
 mod upgrade;

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 pub(crate) struct Resume {
     #[command(flatten)]
     run: RunArgument,
-    /// Run again all that came after this checkpoint
+    /// Run again all that came after this checkpoint, also if the run has succeeded
     #[arg(long, value_name = "CHECKPOINT")]
     from: Option<String>,
     #[command(flatten)]
@@ -34,14 +34,23 @@ impl Resume {
         let run = self.run.find(&journal)?;
         let stored = journal.load(&run)?;
         let from = self.from.map(CheckpointName::new);
-        if let Some(end @ (RunEnd::Succeeded | RunEnd::RolledBack)) = stored.summary.end {
-            let how = if end == RunEnd::Succeeded {
-                "has succeeded"
-            } else {
-                "was rolled back"
-            };
-            ui::print(&format!("run {run} {how}: there is nothing to resume\n"));
-            return Ok(ExitCode::from(end.exit_code()));
+        match (stored.summary.end, &from) {
+            (Some(RunEnd::RolledBack), Some(from)) => {
+                let message = format!("run {run} was rolled back: it cannot go on from `{from}`");
+                return Err(Failure::invalid(message).hint("run the plan anew"));
+            }
+            (Some(end @ RunEnd::RolledBack), None) => {
+                ui::print(&format!(
+                    "run {run} was rolled back: there is nothing to resume\n"
+                ));
+                return Ok(ExitCode::from(end.exit_code()));
+            }
+            (Some(end @ RunEnd::Succeeded), None) => {
+                ui::print(&format!("run {run} has succeeded: there is nothing to resume\n"));
+                return Ok(ExitCode::from(end.exit_code()));
+            }
+            // What came after a checkpoint can be repeated.
+            (Some(RunEnd::Succeeded), Some(_)) | (_, _) => {}
         }
         let state = caxplan_run::fold(&run, stored.graph, &stored.records)?;
         if let Some(from) = from.as_ref().filter(|from| !state.is_reached(from)) {

@@ -2,6 +2,7 @@
 
 use super::call::Call;
 use super::foreign;
+use super::keys::STEP;
 use super::library::Library;
 use super::names::{Names, Use, View};
 use super::report::Report;
@@ -10,8 +11,9 @@ use super::suggest::did_you_mean;
 use super::yaml::{Entry, Kind, Yaml, to_map};
 use crate::template::is_template;
 use caxplan_model::{ActionCall, ActionSpec, Span, Value};
+use jsonschema::JsonType;
 use jsonschema::Validator;
-use jsonschema::error::ValidationErrorKind;
+use jsonschema::error::{TypeKind, ValidationErrorKind};
 use std::collections::BTreeMap;
 
 /// The actions of all adapters.
@@ -81,8 +83,15 @@ pub(super) fn unbound(
     };
     let adapter = name.split('.').next().unwrap_or_default();
     let known = actions.names().chain(library.names()).chain(form_names());
-    let of_other_tool = foreign::action(name).map(str::to_owned);
-    let help = of_other_tool
+    // A form of a step that stands there as if it were a name.
+    let form = form_names()
+        .find(|form| form == name)
+        .and_then(|form| STEP.keys.iter().find(|key| key.name == form))
+        .and_then(|key| STEP.example(key.name).or_else(|| key.shape.example()))
+        .map(|example| format!("`{name}` needs a value: `{name}: {example}`"));
+    let of_other_tool = || foreign::action(name).map(str::to_owned);
+    let help = form
+        .or_else(of_other_tool)
         .or_else(|| did_you_mean(name, known))
         .unwrap_or_else(|| {
             if !name.contains('.') {
@@ -291,11 +300,33 @@ fn check_arguments(
                     [] => format!("arguments of `{}`: {error}", spec.name),
                     _ => format!("argument `{}` of `{}`: {error}", path.join("."), spec.name),
                 };
+                let meaning = path.first().and_then(|name| describe(spec, name));
                 report.error("wrong-argument", span, message).help =
-                    path.first().and_then(|name| describe(spec, name));
+                    match at.and_then(|yaml| quoted(yaml, error.kind())) {
+                        Some(quoted) => {
+                            Some(meaning.map_or(quoted.clone(), |meaning| format!("{quoted}; {meaning}")))
+                        }
+                        None => meaning,
+                    };
             }
         }
     }
+}
+
+/// What to say of a number or `true` where a text is wanted.
+fn quoted(yaml: &Yaml, kind: &ValidationErrorKind) -> Option<String> {
+    let ValidationErrorKind::Type { kind } = kind else {
+        return None;
+    };
+    let wants_text = match kind {
+        TypeKind::Single(one) => *one == JsonType::String,
+        TypeKind::Multiple(several) => several.contains(JsonType::String),
+    };
+    let Kind::Scalar { text, .. } = &yaml.kind else {
+        return None;
+    };
+    let is_other = matches!(yaml.to_value(), Value::Number(_) | Value::Bool(_));
+    (wants_text && is_other).then(|| format!("a text of digits stands in quotes: `\"{text}\"`"))
 }
 
 /// The arguments of which a schema wants one, if it says so by `oneOf` or `anyOf` with `required`.

@@ -79,9 +79,13 @@ pub(super) fn arguments(yaml: &Yaml, action: &str, report: &mut Report) -> Optio
     }
     let arguments = mapping(yaml, "arguments by name", report);
     if arguments.is_none() {
-        report.help(format!(
-            "write `{action}: {{NAME: value}}`; `caxplan adapters` lists the arguments"
-        ));
+        report.help(match (action, &yaml.kind) {
+            ("shell.run", Kind::Scalar { .. }) => {
+                "write `shell.run: {script: …}`, or `shell.run: {argv: [program, argument]}` without a shell"
+                    .to_owned()
+            }
+            _ => format!("write `{action}: {{NAME: value}}`; `caxplan adapters` lists the arguments"),
+        });
     }
     arguments.map(<[Entry]>::to_vec)
 }

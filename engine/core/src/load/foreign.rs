@@ -1,6 +1,9 @@
 //! Words of other tools, and what says the same here. Asked only where a key or a name is not known.
 
-use super::keys::{INVENTORY, Object, PARAM, PHASE, PLAN, STEP};
+use super::keys::{
+    DEFAULTS, INVENTORY, LOCK as LOCKS, Object, PARAM, PHASE, PLAN, RETRY as RETRIES, SCHEDULE as TIMES,
+    STEP, WATCH,
+};
 
 const PHASES: &str = "the work stands in `phases`: a list in which each has a `name` and a list of `steps`";
 const SHELL: &str = "a command is an action: `shell.run: {script: …}`, or `shell.run: {argv: [program, argument]}` without a shell";
@@ -345,6 +348,92 @@ const OF_STEP: &[(&[&str], &str)] = &[
     ),
 ];
 
+const OF_SCHEDULE: &[(&[&str], &str)] = &[
+    (
+        &["tz", "zone", "time_zone", "timeZone"],
+        "write `timezone: Europe/Berlin`",
+    ),
+    (
+        &["expression", "schedule", "at", "time", "every", "start"],
+        "write `cron: \"0 2 * * *\"`",
+    ),
+    (
+        &["concurrency", "concurrencyPolicy", "concurrency_policy"],
+        "write `overlap: forbid`, `queue` or `allow`",
+    ),
+    (
+        &["catchup", "catchUp", "catch_up", "startingDeadlineSeconds"],
+        "write `misfire: once` so that a missed time is made up for",
+    ),
+];
+
+const OF_LOCK: &[(&[&str], &str)] = &[
+    (
+        &["mode", "policy", "on_conflict", "action", "strategy"],
+        "write `if_held: refuse`, `queue` or `skip`",
+    ),
+    (
+        &["timeout", "wait", "max_wait", "wait_timeout"],
+        "write `wait_max: 10m`",
+    ),
+    (
+        &["names", "key", "id", "resource"],
+        "write `name: database`, or a list of names",
+    ),
+];
+
+const OF_RETRY: &[(&[&str], &str)] = &[
+    (
+        &[
+            "count",
+            "times",
+            "limit",
+            "retries",
+            "max_attempts",
+            "maximumAttempts",
+            "max_retries",
+        ],
+        "write `attempts: 5`, the first one included",
+    ),
+    (
+        &[
+            "delay",
+            "interval",
+            "intervalSec",
+            "interval_sec",
+            "wait",
+            "pause",
+            "initialInterval",
+        ],
+        "write `initial: 2s`, and `backoff: constant` if it shall stay that",
+    ),
+    (
+        &["maximumInterval", "max_delay", "maxDuration"],
+        "write `max: 30s`",
+    ),
+];
+
+const OF_DEFAULTS: &[(&[&str], &str)] = &[
+    (&["retries", "attempts", "retryPolicy", "retryStrategy"], RETRY),
+    (
+        &["env", "environment", "shell", "cwd"],
+        "write `arguments: {shell: {…}}`: arguments that all actions of an adapter get",
+    ),
+];
+
+const OF_WATCH: &[(&[&str], &str)] = &[
+    (&["duration", "during", "timeout", "time"], "write `for: 10m`"),
+    (&["interval", "period", "frequency"], "write `every: 30s`"),
+    (
+        &["conditions", "expect", "metrics", "rules", "check"],
+        "write `checks: [\"error_rate < 1%\"]`",
+    ),
+    (
+        &["failures", "max_failures", "threshold"],
+        "write `max_breaches: 2`",
+    ),
+];
+
 /// Other tools' words for the choices of this language.
 const WORDS: &[(&[&str], &str)] = &[
     (&["parallel", "concurrent", "graph", "depends"], "dag"),
@@ -375,6 +464,13 @@ pub(super) fn word<'w>(word: &str, words: &[&'w str]) -> Option<&'w str> {
         .filter(|(others, _)| others.contains(&word.to_lowercase().as_str()))
         .find_map(|(_, own)| words.iter().find(|of| *of == own))
         .copied()
+}
+
+/// What to say of a word that is none of `words`, but has a place elsewhere.
+pub(super) fn elsewhere(word: &str, words: &[&str]) -> Option<String> {
+    (word == "retry" && words.contains(&"rollback")).then(|| {
+        "a step is tried again by its `retry: {attempts: 5}`; this says what becomes of it then".to_owned()
+    })
 }
 
 /// What to say about a name that no template knows, if another tool has it.
@@ -427,6 +523,11 @@ pub(super) fn key(word: &str, object: &Object) -> Option<&'static str> {
         schema if schema == PARAM.schema => OF_PARAM,
         schema if schema == INVENTORY.schema => OF_INVENTORY,
         // Their keys are few, and are listed.
+        schema if schema == TIMES.schema => return find(OF_SCHEDULE, word),
+        schema if schema == LOCKS.schema => return find(OF_LOCK, word),
+        schema if schema == RETRIES.schema => return find(OF_RETRY, word),
+        schema if schema == DEFAULTS.schema => return find(OF_DEFAULTS, word),
+        schema if schema == WATCH.schema => return find(OF_WATCH, word),
         _ => return None,
     };
     find(own, word).or_else(|| find(ANYWHERE, word))

@@ -36,6 +36,9 @@ pub(super) struct View {
     pub(super) at_end: bool,
 }
 
+/// What users look for in the output of an action.
+const RESULTS: [&str; 6] = ["stdout", "stderr", "exit_code", "result", "body", "content"];
+
 /// What `run` has while the run goes on.
 const RUN: [&str; 4] = ["id", "name", "plan", "plan_dir"];
 
@@ -159,7 +162,10 @@ impl Names {
     ) {
         if is_template(&text.value) {
             let trimmed = text.value.trim();
-            if !(trimmed.starts_with("{{") && trimmed.ends_with("}}")) {
+            // Two of them with a word between make a text, which would be always true elsewhere.
+            let is_one =
+                trimmed.starts_with("{{") && trimmed.ends_with("}}") && trimmed.matches("{{").count() == 1;
+            if !is_one {
                 report
                     .error("template-in-condition", text.span, "a condition holds no templates")
                     .help = Some(
@@ -174,7 +180,14 @@ impl Names {
             Ok(condition) => condition.for_each_path(&mut |path| {
                 let at = within(&text.value, text.span, Some(path.range.clone()), report);
                 let segments: Vec<&str> = path.segments.iter().map(String::as_str).collect();
+                let before = report.errors();
                 self.check_reference(&segments, at, use_, view, report);
+                if report.errors() > before && segments.len() == 1 {
+                    report.more_help(
+                        "known here",
+                        &format!("a text stands in quotes: `'{}'`", segments[0]),
+                    );
+                }
             }),
             Err(error) => {
                 let part = text.value.get(error.range.clone()).unwrap_or_default();
@@ -289,8 +302,10 @@ impl Names {
                     && !["output", "before", "status"].contains(what)
                 {
                     let message = format!("a step has no `{what}`; it has `output`, `before` and `status`");
+                    let below = rest[1..].join(".");
                     report.error("unknown-name", at, message).help =
-                        did_you_mean(what, ["output", "before", "status"]);
+                        did_you_mean(what, ["output", "before", "status"])
+                            .or_else(|| Some(format!("did you mean `steps.{}.output.{below}`?", rest[0])));
                 }
             }
             "target" if view.target => self.needs_run(root, at, use_, report),
@@ -324,8 +339,10 @@ impl Names {
                 if use_ == Use::Output {
                     known.extend(["output", "before"]);
                 }
-                let help = self
-                    .declared(path)
+                let own = (use_ == Use::Output && RESULTS.contains(root))
+                    .then(|| format!("did you mean `output.{}`?", path.join(".")));
+                let help = own
+                    .or_else(|| self.declared(path))
                     .or_else(|| foreign::name(root).map(str::to_owned))
                     .or_else(|| did_you_mean(root, known.iter().copied()))
                     .unwrap_or_else(|| format!("known here: {}", known.join(", ")));

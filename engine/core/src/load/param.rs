@@ -90,8 +90,24 @@ fn read_one(entry: &Entry, report: &mut Report) -> Option<Param> {
                 entry.value.describe()
             ),
         );
-        error.help = Some(format!("write `{}: {{default: …}}`", entry.key.value));
-        return None;
+        let value = match &entry.value.kind {
+            Kind::Scalar { text, .. } if text.len() < 40 => text.as_str(),
+            _ => "…",
+        };
+        error.help = Some(format!("write `{}: {{default: {value}}}`", entry.key.value));
+        // It is declared all the same: who uses it is right.
+        return Some(Param {
+            name: entry.key.clone(),
+            secret: false,
+            description: None,
+            kind: ParamType::String,
+            default: None,
+            required: false,
+            pattern: None,
+            min: None,
+            max: None,
+            values: Vec::new(),
+        });
     }
     let empty = Yaml {
         span: entry.key.span,

@@ -214,6 +214,17 @@ fn secrets(fields: &Fields<'_>, report: &mut Report) -> Vec<Entry> {
     };
     let entries = mapping(yaml, "secrets by name", report).unwrap_or_default();
     for Entry { key, value } in entries {
+        if let Kind::Scalar { .. } = value.kind {
+            let message = format!(
+                "expected where the secret comes from as a mapping, found {}",
+                value.describe()
+            );
+            report.error("wrong-type", value.head(), message).help = Some(format!(
+                "a secret stands in no plan: write `{}: {{file: PATH}}`, `{{env: NAME}}` or `{{command: [program]}}`",
+                key.value
+            ));
+            continue;
+        }
         let Some(secret) = Fields::open(value, &SECRET, report) else {
             continue;
         };

@@ -131,6 +131,7 @@ pub(super) fn word(text: &Spanned<String>, words: &[&str], report: &mut Report) 
         let message = format!("`{}` is none of {}", text.value, words.join(", "));
         report.error("wrong-word", text.span, message).help = foreign::word(&text.value, words)
             .map(|meant| format!("`{meant}` says the same here"))
+            .or_else(|| foreign::elsewhere(&text.value, words))
             .or_else(|| did_you_mean(&text.value, words.iter().copied()));
     }
     found

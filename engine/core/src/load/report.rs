@@ -88,6 +88,17 @@ impl Report {
         }
     }
 
+    /// Adds a second sentence to the help of what was reported last, if that begins with `start`.
+    pub(super) fn more_help(&mut self, start: &str, more: &str) {
+        if self.overflow.is_none()
+            && let Some(help) = self.items.last_mut().and_then(|last| last.help.as_mut())
+            && help.starts_with(start)
+        {
+            help.push_str("; ");
+            help.push_str(more);
+        }
+    }
+
     /// Adds what could stand at `span`, for an error about the kind of the value there that has no help of its own.
     pub(super) fn example(&mut self, span: Span, example: String) {
         if self.examples.len() < DIAGNOSTICS_MAX {

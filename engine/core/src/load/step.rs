@@ -397,6 +397,30 @@ fn unknown_option(
     allowed: &[&str],
     report: &mut Report,
 ) {
+    if key.value.contains('.')
+        && let Some(call) = call
+    {
+        let message = format!(
+            "a step does one thing, and this one has both `{}` and `{}`",
+            call.key.value, key.value
+        );
+        report.error("two-bodies", key.span, message).help =
+            Some("make two steps of it: each begins with `-`".to_owned());
+        return;
+    }
+    // What looks like an argument is one, whatever another tool calls so.
+    let is_argument = ["script", "argv", "env", "cwd", "stdin"].contains(&key.value.as_str());
+    if is_argument && call.is_none_or(|call| call.value.is_null()) && form == "action" {
+        let message = format!("{} has no key `{}`", STEP.name, key.value);
+        report.error("unknown-key", key.span, message).help = Some(match call {
+            Some(call) => format!(
+                "if `{}` is an argument of `{}`, indent it deeper than that",
+                key.value, call.key.value
+            ),
+            None => format!("an argument stands below `with`: `with: {{{}: …}}`", key.value),
+        });
+        return;
+    }
     let names: Vec<&str> = COMMON.iter().chain(allowed).copied().collect();
     let names = names.join(", ");
     let otherwise = match call {

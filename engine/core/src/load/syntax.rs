@@ -98,6 +98,16 @@ pub(super) fn advise(text: &str, at: usize, info: &str) -> Advice {
     Advice::default()
 }
 
+/// The tab that indents the line of the byte `at` or the one below, over which the parser has stumbled.
+pub(super) fn indenting_tab(text: &str, at: usize) -> Option<usize> {
+    let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    let below = text[at..].find('\n').map(|newline| at + newline + 1);
+    [Some(start), below].into_iter().flatten().find_map(|start| {
+        let line = text[start..].lines().next().unwrap_or_default();
+        is_tabbed(line).then(|| start + line.len() - line.trim_start_matches(' ').len())
+    })
+}
+
 fn is_blank(line: &str) -> bool {
     let line = line.trim_start();
     line.is_empty() || line.starts_with('#')

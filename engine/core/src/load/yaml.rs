@@ -2,7 +2,7 @@
 
 use super::report::Report;
 use super::request::Label;
-use super::syntax::advise;
+use super::syntax::{advise, indenting_tab};
 use caxplan_model::{Map, Span, Value};
 use saphyr::{Scalar, ScalarStyle, Tag};
 use saphyr_parser::{Event, Parser, Span as Marked};
@@ -332,6 +332,15 @@ impl Builder<'_> {
         mut span: Span,
     ) -> Option<Yaml> {
         let text = text.into_owned();
+        if style == ScalarStyle::Plain && text.starts_with(['|', '>']) {
+            // The parser takes what YAML forbids, and would make one line of it.
+            span.end = span.start + 1;
+            let message = "this is no YAML: a block of text cannot stand within `{…}` or `[…]`";
+            self.report.error("yaml-syntax", span, message).help = Some(
+                "write the mapping over several lines, with the block below its key; or put the text into quotes".to_owned(),
+            );
+            return None;
+        }
         if let Some(tag) = tag
             && !tag.is_yaml_core_schema()
         {
@@ -421,6 +430,7 @@ impl Builder<'_> {
 
     fn syntax_error(&mut self, at: usize, info: &str) {
         let text = &self.report.sources()[self.file as usize].1;
+        let at = indenting_tab(text, at).unwrap_or(at);
         let length = text[at..]
             .chars()
             .next()

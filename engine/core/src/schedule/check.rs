@@ -37,9 +37,10 @@ impl State {
     fn check_run(&self, record: &Record) -> Check {
         match record {
             Record::RunCreated { .. } => must(self.run.records == 0, "a run is created once"),
-            Record::Resumed { .. } => {
+            Record::Resumed { from, .. } => {
                 must(self.run.records > 0, "the run was not created")?;
-                must(self.run.final_end().is_none(), "the run has ended for good")
+                let over = self.run.final_end().is_some() && !self.is_repeatable(from.as_ref());
+                must(!over, "the run has ended for good")
             }
             // A person may answer, cancel or ask for a rollback while no engine has the run.
             Record::Answered { .. } | Record::CancelRequested { .. } => {

@@ -9,9 +9,15 @@ use super::state::{Part, State};
 use super::status::{NodeStatus, UndoStatus};
 use caxplan_model::{
     AttemptNo, CheckpointName, FailureEffect, FailureKind, InDoubtPolicy, NodeIndex, NodeKind, Outcome,
+    RunEnd,
 };
 
 impl State {
+    /// Whether a run that has succeeded can go on all the same: from a checkpoint that it has reached.
+    pub(super) fn is_repeatable(&self, from: Option<&CheckpointName>) -> bool {
+        self.run.final_end() == Some(RunEnd::Succeeded) && from.is_some_and(|from| self.is_reached(from))
+    }
+
     pub(super) fn resumed(&mut self, in_doubt: InDoubtPolicy, from: Option<&CheckpointName>) {
         let ended = self.run.ended.take().is_some();
         let cancelled = self.run.cancel.take().is_some();

@@ -152,7 +152,9 @@ impl Scheduler {
     }
 
     fn resume(&mut self, in_doubt: InDoubtPolicy, from: Option<CheckpointName>, turn: &mut Turn<'_>) {
-        if let Some(end) = self.state.run.final_end() {
+        if let Some(end) = self.state.run.final_end()
+            && !self.state.is_repeatable(from.as_ref())
+        {
             return turn.out.push(Command::Finish(end));
         }
         let at = turn.now;

@@ -94,6 +94,8 @@ pub struct Driver {
     answers: mpsc::UnboundedSender<(Option<NodeIndex>, Event)>,
     answered: mpsc::UnboundedReceiver<(Option<NodeIndex>, Event)>,
     data_version: i64,
+    /// When it is looked for requests again, however busy the engine is.
+    next_look: Instant,
     end: Option<RunEnd>,
     crash_point: CrashPoint,
 }
@@ -138,6 +140,7 @@ impl Driver {
             answers,
             answered,
             data_version: 0,
+            next_look: Instant::now(),
             end: None,
             crash_point: CrashPoint::from_environment(),
         }
@@ -345,7 +348,11 @@ impl Driver {
     /// write output, or to try again to.
     async fn next_events(&mut self, signals: &mut Signals) -> VecDeque<Event> {
         let mut events = VecDeque::new();
-        let wake = Instant::now() + self.until_next_timer().min(LOOK_EVERY);
+        let now = Instant::now();
+        let wake = now
+            + self
+                .until_next_timer()
+                .min(self.next_look.saturating_duration_since(now));
         tokio::select! {
             biased;
             interrupt = signals.next() => {
@@ -354,7 +361,11 @@ impl Driver {
             }
             answer = self.answered.recv() => self.take_answer(answer, &mut events),
             reply = reply_of(self.person.as_mut()) => self.take_reply(reply, &mut events),
-            () = tokio::time::sleep_until(wake) => self.take_requests(&mut events),
+            () = tokio::time::sleep_until(wake) => {}
+        }
+        if self.next_look <= Instant::now() {
+            self.next_look = Instant::now() + LOOK_EVERY;
+            self.take_requests(&mut events);
         }
         while let Ok(answer) = self.answered.try_recv() {
             self.take_answer(Some(answer), &mut events);

@@ -41,8 +41,8 @@ pub struct StoredRequest {
 }
 
 impl Journal {
-    /// Asks something of a run. Durable when this returns.
-    pub fn ask(&mut self, run: &RunId, by: &str, request: &Request) -> Result<(), JournalError> {
+    /// Asks something of a run, and answers the request's number. Durable when this returns.
+    pub fn ask(&mut self, run: &RunId, by: &str, request: &Request) -> Result<i64, JournalError> {
         let body = serde_json::to_string(request).expect("a request is plain data");
         let at = column::from_time(crate::clock::now());
         let sql = "INSERT INTO requests (run, at, by, body) SELECT key, ?2, ?3, ?4 FROM runs WHERE id = ?1";
@@ -53,7 +53,15 @@ impl Journal {
         if added == 0 {
             return Err(JournalError::UnknownRun(run.to_string()));
         }
-        Ok(())
+        Ok(self.connection.last_insert_rowid())
+    }
+
+    /// Whether no engine has taken a request in yet. Once it has, what follows from it is durable.
+    pub fn is_open(&self, request: i64) -> Result<bool, JournalError> {
+        self.connection
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM requests WHERE id = ?1)")
+            .and_then(|mut statement| statement.query_row([request], |row| row.get(0)))
+            .map_err(|error| self.error(error))
     }
 
     /// The requests that no batch has handled yet, oldest first. One that cannot be read is passed over.

@@ -1,0 +1,115 @@
+//! Two runs that must not be at work at the same time.
+
+use super::{LIMIT, effects, runs, sandbox};
+use caxton_tests::{Background, Sandbox, wait_until};
+
+/// Starts a plan and waits until its step has begun.
+fn start(sandbox: &Sandbox, plan: &str, parameters: &[&str], begun: &str) -> Background {
+    let arguments: Vec<&str> = ["run", plan]
+        .into_iter()
+        .chain(parameters.iter().copied())
+        .collect();
+    let run = sandbox.start_caxplan(&arguments);
+    wait_until(begun, LIMIT, || {
+        effects(sandbox).iter().any(|effect| effect == begun)
+    });
+    run
+}
+
+/// A plan that holds a node's lock until there is a file `go`.
+fn reserving(what: &str, if_held: &str) -> String {
+    format!(
+        r#"
+name: {what}
+params: {{node: {{type: string, default: a}}}}
+lock: {{name: "node-{{{{ params.node }}}}", if_held: {if_held}}}
+phases:
+  - name: work
+    steps:
+      - {{id: step, action: shell.run, with: {{script: 'echo {what} {{{{ params.node }}}} >> effects; until test -e go; do sleep 0.02; done; echo {what} {{{{ params.node }}}} ended >> effects'}}}}
+"#
+    )
+}
+
+/// rundeck#2684: a job restarted a server while another one was installing on it; the wish is that a job reserves its node, others wait.
+#[test]
+fn rundeck_2684_a_plan_reserves_the_node_that_it_works_on_and_no_other() {
+    let sandbox = Sandbox::new();
+    sandbox.file("install.yaml", &reserving("install", "refuse"));
+    sandbox.file("restart.yaml", &reserving("restart", "queue"));
+    let install = start(&sandbox, "install.yaml", &[], "install a");
+    let restart = sandbox.start_caxplan(&["run", "restart.yaml"]);
+    let elsewhere = start(&sandbox, "restart.yaml", &["-p", "node=b"], "restart b");
+    sandbox.file("go", "");
+    for run in [install, restart, elsewhere] {
+        run.wait().expect_code(0);
+    }
+    let effects = effects(&sandbox);
+    let at = |line: &str| effects.iter().position(|effect| effect == line);
+    assert!(
+        at("install a ended").is_some() && at("install a ended") < at("restart a"),
+        "{effects:?}"
+    );
+}
+
+/// rundeck#1500: an incremental backup ran while the full one did, because only runs of the *same* job excluded each other.
+#[test]
+fn rundeck_1500_different_plans_share_a_lock() {
+    let sandbox = Sandbox::new();
+    sandbox.file("full.yaml", &reserving("full", "refuse"));
+    sandbox.file("incremental.yaml", &reserving("incremental", "skip"));
+    let full = start(&sandbox, "full.yaml", &[], "full a");
+    sandbox
+        .caxplan(&["run", "incremental.yaml"])
+        .expect_code(0)
+        .expect_text("skipped: the lock `node-a` is held");
+    sandbox.file("go", "");
+    full.wait().expect_code(0);
+    assert_eq!(effects(&sandbox), ["full a", "full a ended"]);
+}
+
+/// rundeck#757: both members of a cluster ran the same scheduled job.
+#[test]
+fn rundeck_757_of_several_schedulers_one_runs_what_is_due() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.path().join("plans");
+    std::fs::create_dir_all(&folder).expect("made");
+    let effects_file = sandbox.path().join("effects");
+    let plan = format!(
+        "schedule: {{cron: '30 3 * * *', misfire: once}}\nphases: [{{name: work, steps: [{{shell.run: {{script: 'echo ran >> {}'}}}}]}}]\n",
+        effects_file.display()
+    );
+    // Each hour and minute that can be now, so that it does not matter if a minute passes meanwhile.
+    let plan = plan.replace("30 3 * * *", "* * * * *");
+    std::fs::write(folder.join("job.yaml"), plan).expect("written");
+    let looks: Vec<Background> = (0..4)
+        .map(|_| sandbox.start_caxplan(&["schedule", "run-due", "plans"]))
+        .collect();
+    for look in looks {
+        look.wait().expect_code(0);
+    }
+    let ran = effects(&sandbox).len();
+    assert_eq!(ran, runs(&sandbox).len());
+    assert!((1..=2).contains(&ran), "once a minute: {ran}");
+}
+
+/// st2#4481: a concurrency policy of 1 let two executions through that were asked for at the same moment.
+#[test]
+fn st2_4481_of_many_that_start_at_the_same_moment_one_is_at_work_at_a_time() {
+    let sandbox = sandbox(
+        "
+lock: {name: mutex, if_held: queue}
+phases:
+  - name: work
+    steps:
+      - {id: step, action: shell.run, with: {script: echo in >> effects; sleep 0.05; echo out >> effects}}
+",
+    );
+    let all: Vec<Background> = (0..6)
+        .map(|_| sandbox.start_caxplan(&["run", "plan.yaml"]))
+        .collect();
+    for run in all {
+        run.wait().expect_code(0);
+    }
+    assert_eq!(effects(&sandbox), ["in", "out"].repeat(6));
+}
