@@ -90,10 +90,169 @@ fn every_example_is_in_the_table() {
     }
 }
 
-/// As [`EXAMPLES`], with the whole command: `FILE` is the file, `HERE` a folder of its own.
+/// As [`EXAMPLES`], with the whole command: `FILE` is the file, `HERE` a folder of its own. They run in this order, so that
+/// `--last` is the one before.
 type Command = (&'static str, &'static [&'static str], i32, &'static str);
 
 const COMMANDS: &[Command] = &[
+    ("bare-names.yaml", &["run", "FILE"], 0, "3 changed nothing"),
+    ("bare-names.yaml", &["preview", "FILE"], 0, "good evening, $WHOM"),
+    (
+        "steps.yaml",
+        &["run", "FILE", "-p", "folder=HERE", "-p", "healthy=false"],
+        3,
+        "work/configure undone",
+    ),
+    (
+        "steps.yaml",
+        &["run", "FILE", "-p", "folder=HERE"],
+        0,
+        "2 changed something, 2 changed nothing",
+    ),
+    (
+        "steps.yaml",
+        &["rollback", "--last", "--to", "configured"],
+        3,
+        "work/flaky undone",
+    ),
+    ("parallel.yaml", &["run", "FILE"], 0, "5 changed nothing"),
+    ("block.yaml", &["run", "FILE"], 0, "after/goes_on in"),
+    (
+        "block.yaml",
+        &["run", "FILE", "-p", "repair=false"],
+        1,
+        "work/block/always/unlock in",
+    ),
+    (
+        "foreach-node.yaml",
+        &["run", "FILE"],
+        0,
+        "rolling_upgrade/node-2 skipped",
+    ),
+    ("foreach.yaml", &["run", "FILE"], 0, "words/beta/say in"),
+    (
+        "foreach.yaml",
+        &["run", "FILE", "-p", "broken=all"],
+        1,
+        "2 failed",
+    ),
+    ("dag.yaml", &["run", "FILE"], 0, "4 changed nothing"),
+    ("dag.yaml", &["graph", "FILE"], 0, "pack"),
+    ("waiting.yaml", &["run", "FILE"], 0, "canary/soak watches for 1s"),
+    (
+        "waiting.yaml",
+        &["run", "FILE", "-p", "errors=7"],
+        1,
+        "error_rate was 7.0 (%), expected < 1%",
+    ),
+    (
+        "params.yaml",
+        &["run", "FILE", "-p", "name=web-1"],
+        0,
+        "1 changed nothing",
+    ),
+    (
+        "params.yaml",
+        &["logs", "--last"],
+        0,
+        "web-1: 2 x full 1.10.0, 0.5",
+    ),
+    (
+        "params.yaml",
+        &[
+            "run",
+            "FILE",
+            "-p",
+            "name=web-1",
+            "-p",
+            "replicas=3",
+            "-p",
+            "tags=[a, b]",
+            "-p",
+            "window=90m",
+        ],
+        0,
+        "1 changed nothing",
+    ),
+    (
+        "params.yaml",
+        &["run", "FILE", "--params", "examples/features/data/params.yaml"],
+        0,
+        "1 changed nothing",
+    ),
+    ("params.yaml", &["logs", "--last"], 0, "db-7: 3 x full"),
+    (
+        "params.yaml",
+        &["run", "FILE", "-p", "name=Web!", "-p", "replicas=99"],
+        2,
+        "`Web!` does not match",
+    ),
+    (
+        "params.yaml",
+        &["run", "FILE", "-p", "name=web-1", "-p", "version=1.8.0"],
+        2,
+        "less than the least",
+    ),
+    (
+        "secret-sources.yaml",
+        &["run", "FILE", "-p", "pin=246813"],
+        0,
+        "2 changed nothing",
+    ),
+    (
+        "secret-sources.yaml",
+        &["logs", "--last"],
+        0,
+        "token=*** pin=*** password=***",
+    ),
+    ("conditions.yaml", &["run", "FILE"], 0, "decide/skipped skipped"),
+    ("templates.yaml", &["run", "FILE"], 0, "4 changed nothing"),
+    (
+        "templates.yaml",
+        &["logs", "--last"],
+        0,
+        "plain 2 ports on web-1, web-2, look: succeeded",
+    ),
+    (
+        "templates.yaml",
+        &["run", "FILE", "-p", "text={{ 7 * 7 }}"],
+        0,
+        "4 changed nothing",
+    ),
+    ("templates.yaml", &["logs", "--last"], 0, "{{ 7 * 7 }} 2 ports"),
+    ("locks.yaml", &["run", "FILE"], 0, "1 changed nothing"),
+    (
+        "on-failure.yaml",
+        &["run", "FILE", "-p", "fails=stop"],
+        1,
+        "caxplan resume",
+    ),
+    (
+        "on-failure.yaml",
+        &["run", "FILE", "-p", "fails=continue"],
+        0,
+        "after/shell.run in",
+    ),
+    (
+        "on-failure.yaml",
+        &["run", "FILE", "-p", "fails=pause"],
+        5,
+        "paused, because three/shell.run failed",
+    ),
+    (
+        "on-failure.yaml",
+        &["run", "FILE", "-p", "fails=rollback"],
+        3,
+        "prepare/change undone",
+    ),
+    (
+        "overrides.yaml",
+        &["run", "FILE"],
+        0,
+        "observe/watch watches for 300ms",
+    ),
+    ("schedule.yaml", &["schedule", "next", "FILE"], 0, "02:30"),
+    ("schedule.yaml", &["run", "FILE"], 0, "1 changed nothing"),
     (
         "notify.yaml",
         &["run", "FILE", "-p", "folder=HERE", "-p", "fails=true"],
@@ -250,7 +409,11 @@ fn every_file_of_several_plans_does_what_it_says() {
             .collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         eprintln!("caxplan {}", words.join(" "));
-        sandbox.caxplan(&words).expect_code(*code).expect_text(text);
+        let environment = [("EXAMPLE_TOKEN", "a-long-token"), ("EXAMPLE_REGION", "north")];
+        sandbox
+            .caxplan_with(&environment, &words)
+            .expect_code(*code)
+            .expect_text(text);
     }
 }
 

@@ -4,6 +4,7 @@ mod account;
 mod adapters;
 mod cli;
 mod crash;
+mod documentation;
 mod documents;
 mod editor;
 mod engine;

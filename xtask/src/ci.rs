@@ -68,8 +68,9 @@ const SCHEMAS: [&str; 8] = [
 ];
 
 /// The pages of the reference, each with the arguments that print it.
-const PAGES: [(&str, &[&str]); 2] = [
+const PAGES: [(&str, &[&str]); 3] = [
     ("docs/reference/cli.md", &["man", "--markdown"]),
+    ("docs/reference/plan.md", &["schema", "--markdown"]),
     ("docs/reference/adapters.md", &["adapters", "reference"]),
 ];
 

@@ -13,7 +13,7 @@ use crate::condition;
 use crate::select::Selector;
 use caxplan_model::{Map, Target, Value};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Serde;
+use minijinja::value::{Serde, ValueKind};
 use minijinja::{Environment, UndefinedBehavior};
 use std::borrow::Cow;
 use std::io;
@@ -149,6 +149,7 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     environment.set_fuel(Some(FUEL));
     environment.set_debug(true);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    environment.set_formatter(write_value);
     environment.set_syntax(
         SyntaxConfig::builder()
             .keep_trailing_newline(true)
@@ -157,6 +158,30 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     );
     environment
 });
+
+/// Writes a value into a text as a plan would write it: `true` and not `True`, `["a"]` and not `['a']`.
+fn write_value(
+    out: &mut minijinja::Output<'_>,
+    state: &mut minijinja::State<'_, '_>,
+    value: &minijinja::Value,
+) -> Result<(), minijinja::Error> {
+    match value.kind() {
+        ValueKind::Bool | ValueKind::None | ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => {
+            let failed = |error: serde_json::Error| {
+                let message = match error.is_io() {
+                    true => format!("it yields more than {} MiB", YIELD_BYTES_MAX / 1024 / 1024),
+                    false => error.to_string(),
+                };
+                minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, message)
+            };
+            // A value may hold one large part many times: it is small, and what is written of it is not.
+            serde_json::to_writer(Room(YIELD_BYTES_MAX), value).map_err(failed)?;
+            let text = serde_json::to_string(value).map_err(failed)?;
+            out.write_str(&text).map_err(minijinja::Error::from)
+        }
+        _ => minijinja::escape_formatter(out, state, value),
+    }
+}
 
 /// What minijinja sees: the scope, with `targets` as a function in place of the list.
 fn context(scope: &Scope) -> minijinja::Value {
@@ -382,6 +407,15 @@ mod tests {
         check(
             "x{{ steps.pick.output.node.port }}",
             Err("`x{{ steps.pick.output.node.port }}`: `steps.pick.output.node` has no `port`; it has name"),
+        );
+    }
+
+    #[test]
+    fn values_in_a_text_are_written_as_in_a_plan() {
+        let text = "a={{ true }} b={{ none }} c={{ ['x', false] }} d={{ {'k': 1} }} e={{ 'x' }} f={{ 2 }}";
+        assert_eq!(
+            resolve(text, &scope()),
+            Ok(json!(r#"a=true b=null c=["x",false] d={"k":1} e=x f=2"#))
         );
     }
 

@@ -3,7 +3,7 @@
 use crate::composition::registry;
 use crate::failure::{Answer, Failure};
 use crate::ui;
-use caxplan_core::load::{DocumentKind, schema};
+use caxplan_core::load::{DocumentKind, reference, schema};
 use caxplan_model::ActionSpec;
 use caxplan_run::StateDir;
 use clap::{Args, ValueEnum};
@@ -18,6 +18,9 @@ pub(crate) struct Schema {
     /// The arguments of this action instead
     #[arg(long, value_name = "NAME", conflicts_with = "kind")]
     action: Option<String>,
+    /// Print every key of every kind as one page of Markdown instead
+    #[arg(long, conflicts_with_all = ["kind", "action"])]
+    markdown: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -44,6 +47,10 @@ enum Kind {
 
 impl Schema {
     pub(crate) fn execute(self) -> Answer {
+        if self.markdown {
+            ui::print(&reference());
+            return Ok(ExitCode::SUCCESS);
+        }
         let registry = registry(&StateDir::locate()?);
         if let Some(action) = &self.action {
             let spec = registry.action(action).ok_or_else(|| {

@@ -25,4 +25,4 @@ mod unit;
 
 pub use evaluate::{Verdict, evaluate};
 pub(crate) use parse::parse;
-pub(crate) use unit::parse_size;
+pub(crate) use unit::{parse_size, parse_version};

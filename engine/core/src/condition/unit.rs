@@ -90,8 +90,8 @@ pub(crate) fn parse_size(text: &str) -> Option<f64> {
     Some(number * factor)
 }
 
-/// The parts of `1.10.0`, if the text is such a version; a part after `-` is not ordered and ends it.
-pub(super) fn parse_version(text: &str) -> Option<Vec<u64>> {
+/// The parts of `1.10.0`, if the text is such a version: numbers alone have an order.
+pub(crate) fn parse_version(text: &str) -> Option<Vec<u64>> {
     let text = text.strip_prefix('v').unwrap_or(text);
     let parts: Vec<u64> = text
         .split('.')

@@ -6,7 +6,7 @@ use super::report::Report;
 use super::request::Label;
 use super::suggest::did_you_mean;
 use super::yaml::{Entry, Kind, ScalarValue, Spanned, Yaml};
-use crate::condition::parse_size;
+use crate::condition::{parse_size, parse_version};
 use crate::template::is_template;
 use caxplan_model::{Duration, Map, Span, Value};
 
@@ -48,9 +48,16 @@ pub(super) struct Param {
     default: Option<Yaml>,
     required: bool,
     pattern: Option<Spanned<String>>,
-    min: Option<Spanned<f64>>,
-    max: Option<Spanned<f64>>,
+    min: Option<Spanned<Measure>>,
+    max: Option<Spanned<Measure>>,
     pub(super) values: Vec<Value>,
+}
+
+/// What `min` and `max` compare. Values of one type have one kind of measure.
+#[derive(Clone, Debug, PartialEq, PartialOrd)]
+enum Measure {
+    Number(f64),
+    Version(Vec<u64>),
 }
 
 /// The values of a run's parameters.
@@ -198,42 +205,58 @@ fn value_of(yaml: &Yaml) -> Value {
     }
 }
 
-fn bound(fields: &Fields<'_>, key: &str, kind: ParamType, report: &mut Report) -> Option<Spanned<f64>> {
+fn bound(fields: &Fields<'_>, key: &str, kind: ParamType, report: &mut Report) -> Option<Spanned<Measure>> {
     let yaml = fields.get(key)?;
     let value = value_of(yaml);
-    let number = match kind {
-        ParamType::Duration | ParamType::Bytes => measure(kind, &value),
-        _ => value.as_str().and_then(|text| text.parse().ok()),
+    let number = || {
+        value
+            .as_str()
+            .and_then(|text| text.parse().ok())
+            .map(Measure::Number)
     };
-    if number.is_none() {
-        let message = format!("`{key}` does not fit the type");
-        report.error("wrong-type", yaml.head(), message);
+    let (measure, expected) = match kind {
+        ParamType::Duration => (measure(kind, &value), "a duration such as `30m`"),
+        ParamType::Bytes => (measure(kind, &value), "a size such as `2GiB`"),
+        ParamType::Version => (measure(kind, &value), "a version such as `1.2.0`"),
+        ParamType::Integer | ParamType::Number => (number(), "a number"),
+        ParamType::String | ParamType::List | ParamType::Map => (number(), "a length"),
+        ParamType::Boolean | ParamType::Enum => {
+            let message = format!("values of this type have no order: there is no `{key}` of them");
+            report.error("wrong-value", yaml.head(), message);
+            return None;
+        }
+    };
+    if measure.is_none() {
+        let error = report.error(
+            "wrong-type",
+            yaml.head(),
+            format!("`{key}` does not fit the type"),
+        );
+        error.help = Some(format!("expected {expected}"));
     }
-    number.map(|value| Spanned {
+    measure.map(|value| Spanned {
         value,
         span: yaml.span,
     })
 }
 
-/// What `min` and `max` compare.
-fn measure(kind: ParamType, value: &Value) -> Option<f64> {
+/// What `min` and `max` compare of a value.
+fn measure(kind: ParamType, value: &Value) -> Option<Measure> {
     #[allow(clippy::cast_precision_loss)]
-    match kind {
-        ParamType::Integer | ParamType::Number => value.as_f64(),
-        ParamType::Duration => value
-            .as_str()?
-            .parse::<Duration>()
-            .ok()
-            .map(|duration| duration.as_millis() as f64),
+    let number = match kind {
+        ParamType::Integer | ParamType::Number => value.as_f64()?,
+        ParamType::Duration => value.as_str()?.parse::<Duration>().ok()?.as_millis() as f64,
         ParamType::Bytes => match value {
-            Value::String(text) => text.parse().ok().or_else(|| parse_size(text)),
-            other => other.as_f64(),
+            Value::String(text) => text.parse().ok().or_else(|| parse_size(text))?,
+            other => other.as_f64()?,
         },
-        ParamType::String => Some(value.as_str()?.chars().count() as f64),
-        ParamType::List => Some(value.as_array()?.len() as f64),
-        ParamType::Map => Some(value.as_object()?.len() as f64),
-        ParamType::Boolean | ParamType::Version | ParamType::Enum => None,
-    }
+        ParamType::String => value.as_str()?.chars().count() as f64,
+        ParamType::List => value.as_array()?.len() as f64,
+        ParamType::Map => value.as_object()?.len() as f64,
+        ParamType::Version => return parse_version(value.as_str()?).map(Measure::Version),
+        ParamType::Boolean | ParamType::Enum => return None,
+    };
+    Some(Measure::Number(number))
 }
 
 /// Whether the whole of `text` matches; `None` if the pattern is none.
@@ -270,7 +293,14 @@ impl Param {
                 pattern.value
             ));
         }
-        if let Some(measure) = measure(self.kind, &value) {
+        let measure = measure(self.kind, &value);
+        if measure.is_none() && (self.min.is_some() || self.max.is_some()) {
+            return Err(format!(
+                "{} has no order, and there is a `min` or a `max`",
+                self.shown(&value)
+            ));
+        }
+        if let Some(measure) = measure {
             let of = match self.kind {
                 ParamType::String | ParamType::List | ParamType::Map => "the length of ",
                 _ => "",
