@@ -266,6 +266,18 @@ const COMMANDS: &[Command] = &[
         "rolled back",
     ),
     (
+        "edited-plan.yaml",
+        &["run", "FILE", "-p", "folder=HERE"],
+        1,
+        "caxplan resume",
+    ),
+    (
+        "edited-plan-2.yaml",
+        &["run", "FILE", "-p", "folder=HERE"],
+        1,
+        "caxplan resume",
+    ),
+    (
         "preview.yaml",
         &["preview", "FILE", "-p", "folder=HERE"],
         0,

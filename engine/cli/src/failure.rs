@@ -1,6 +1,7 @@
 //! What a user sees when a command cannot do its work: kind, cause, hint, exit code.
 
 use crate::ui;
+use caxplan_core::schedule::Refusal;
 use caxplan_run::{DriverError, JournalError, LockError, SessionError, StateDirError};
 use std::error::Error;
 use std::process::ExitCode;
@@ -52,6 +53,15 @@ impl Failure {
             code: INVALID,
             ..Self::new(message)
         }
+    }
+
+    /// The edited plan changes what must stay as it is.
+    pub(crate) fn edited(refusals: &[Refusal]) -> Self {
+        Self {
+            causes: refusals.iter().map(ToString::to_string).collect(),
+            ..Self::invalid("the edited plan changes what has started")
+        }
+        .hint("leave that as it was; `caxplan resume` without `--with-edited-plan` goes on with the plan that the run has")
     }
 
     /// The same failure with a hint.
@@ -151,6 +161,10 @@ impl From<SessionError> for Failure {
                 ..Self::of(&error)
             }
             .hint("with `-p NAME=VALUE` or `--params FILE`"),
+            SessionError::Edited { refusals } => Self::edited(&refusals),
+            error @ SessionError::Moved { .. } => {
+                Self::of(&error).hint("look at it with `caxplan show`, then give the command again")
+            }
             error @ SessionError::Orphans { .. } => Self::of(&error)
                 .hint("end them by hand, then resume: nothing may run on beside a resumed run"),
             error @ SessionError::Illegal { .. } => {

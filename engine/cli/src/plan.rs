@@ -4,7 +4,8 @@ use crate::discover::Asker;
 use crate::failure::{Answer, Failure, INVALID};
 use crate::ui;
 use caxplan_core::load::{
-    Diagnostics, Entry, LoadRequest, Loaded, Monitor, ReadError, load, load_all, missing_params, monitors,
+    Diagnostics, Entry, LoadRequest, Loaded, Monitor, ReadError, declared_params, load, load_all,
+    missing_params, monitors,
 };
 use caxplan_model::{ActionCall, ActionSpec, Map, Value};
 use caxplan_run::Registry;
@@ -148,6 +149,28 @@ impl PlanArguments {
             let warnings = loaded.warnings.clone();
             Ok((Box::new(loaded), warnings))
         })
+    }
+
+    /// As [`PlanArguments::load`], with these values for the parameters that the plan declares and the command line does
+    /// not set: those of a run of an earlier version of it, which may have had others.
+    pub(crate) fn load_over(&self, registry: &Registry, known: &Map) -> Answer<Checked> {
+        let named = self.file()?;
+        let request = LoadRequest {
+            plan: &text(&named.file),
+            entry: named.entry.as_deref(),
+            libraries: &[],
+            inventory: None,
+            params: &Map::new(),
+            actions: &[],
+            limit: &[],
+            discover: None,
+        };
+        let declared = declared_params(&request, &mut read);
+        let mut params = known.clone();
+        // A secret one has no value in a journal.
+        params.retain(|name, value| declared.contains(name) && !value.is_null());
+        params.extend(self.params.values()?);
+        self.load_with(registry, &params)
     }
 
     /// Loads everything that the file holds.

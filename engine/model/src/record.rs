@@ -180,6 +180,24 @@ pub enum Record {
         /// How.
         end: RunEnd,
     },
+    /// From here on the run follows another version of its plan. Comes before the `Resumed` of the engine that brought it.
+    PlanReplaced {
+        /// When.
+        at: Timestamp,
+        /// Who replaced it (`user@host`).
+        by: String,
+        /// The new plan's file, absolute.
+        plan: String,
+        /// The names of the new plan's secret parameters.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        secret_params: Vec<String>,
+        /// What it changes, one thing each, for a person.
+        changes: Vec<String>,
+        /// The new graph. Whatever has records has the index and says what it had and said before, elements of loops
+        /// included; so all records, earlier and later, speak of it. A slot of the old graph that is not used any more
+        /// holds an empty sequence that no group has among its children.
+        graph: Box<crate::Graph>,
+    },
     /// It was tried to tell somebody of the end before it. Changes nothing about that end.
     Notified {
         /// When.
@@ -213,6 +231,7 @@ impl Record {
             | Self::UndoStarted { at, .. }
             | Self::UndoEnded { at, .. }
             | Self::RunEnded { at, .. }
+            | Self::PlanReplaced { at, .. }
             | Self::Notified { at, .. } => *at,
         }
     }

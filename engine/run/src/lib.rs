@@ -42,5 +42,5 @@ pub use output::OUTPUT_BYTES_MAX;
 pub use registry::Registry;
 pub use report::RunAdapter;
 pub use secrets::{SecretError, Secrets};
-pub use session::{Session, SessionError, fold, user};
+pub use session::{EditedPlan, Session, SessionError, fold, user};
 pub use state_dir::{StateDir, StateDirError};

@@ -1,7 +1,7 @@
 //! Taking a run up: what must be had before its first event, in the order in which it must be had.
 
-use crate::driver::{Driver, DriverError, Orders, Parts, Person};
-use crate::journal::{Journal, JournalError, NewRun, StoredRun};
+use crate::driver::{CrashPoint, Driver, DriverError, Orders, Parts, Person};
+use crate::journal::{Batch, Journal, JournalError, NewRun, StoredRun};
 use crate::lock::{Claim, Holder, LockError, Locks};
 use crate::mask::Masker;
 use crate::observe::Observer;
@@ -9,7 +9,7 @@ use crate::output::Outputs;
 use crate::scope::Surroundings;
 use crate::{Registry, SecretError, Secrets, StateDir, orphans};
 use caxplan_core::load::Loaded;
-use caxplan_core::schedule::{IllegalRecord, State};
+use caxplan_core::schedule::{IllegalRecord, Refusal, State};
 use caxplan_model::{Graph, Map, Record, RunEnd, RunId};
 use std::path::Path;
 
@@ -18,6 +18,18 @@ pub struct Session {
     pub(crate) parts: Parts,
     _locks: Locks,
     ended_orphans: Vec<u32>,
+}
+
+/// Another version of a run's plan, that the run shall follow.
+pub struct EditedPlan<'a> {
+    /// Its file, absolute.
+    pub plan: &'a Path,
+    /// The plan.
+    pub loaded: &'a Loaded,
+    /// What it changes, one thing each, for the account.
+    pub changes: Vec<String>,
+    /// The number of the run's last record when the two were compared.
+    pub seen: u64,
 }
 
 /// Why a run could not be taken up. Nothing of it was started.
@@ -45,6 +57,18 @@ pub enum SessionError {
     SecretParams {
         /// Their names.
         names: Vec<String>,
+    },
+    /// The run cannot follow the edited plan.
+    #[error("the edited plan changes what has started")]
+    Edited {
+        /// All that must stay as it is.
+        refusals: Vec<Refusal>,
+    },
+    /// The run went on after the edited plan was compared with it.
+    #[error("run {run} went on meanwhile")]
+    Moved {
+        /// The run.
+        run: RunId,
     },
     /// Processes that an earlier engine of the run left behind cannot be ended.
     #[error("processes of an earlier engine of this run are still there: {pids:?}")]
@@ -122,17 +146,70 @@ impl Session {
         id: &RunId,
         params: &Map,
     ) -> Result<Self, SessionError> {
-        let journal = Journal::open(dir)?;
-        // Whose graph it is and which locks it names never changes; the records may, until the run's lock is held.
-        let graph = journal.load(id)?.graph;
-        let locks = take_locks(dir, id, &graph)?;
+        Self::take_up_edited(dir, registry, id, params, None).await
+    }
+
+    /// As [`Session::take_up`]; with an edited plan, the run follows that from here on. The record that says so is written
+    /// last, when the new plan's locks are taken and its secrets fetched: on any error before, the run still follows the
+    /// plan that it had.
+    pub async fn take_up_edited(
+        dir: &StateDir,
+        registry: Registry,
+        id: &RunId,
+        params: &Map,
+        edited: Option<&EditedPlan<'_>>,
+    ) -> Result<Self, SessionError> {
+        let mut journal = Journal::open(dir)?;
+        // That the run is there; what its records say may change until its lock is held.
+        let name = journal.load(id)?.summary.name;
+        let holder = Holder::this_process(id, &name);
+        let mut locks = Locks::default();
+        locks.take_run(dir, &holder)?;
+        let mut stored = journal.load(id)?;
+        let records = std::mem::take(&mut stored.records);
+        let mut state = fold(id, stored.graph.clone(), &records)?;
+        if let Some(edited) = edited {
+            if stored.tail.seq != edited.seen {
+                return Err(SessionError::Moved { run: id.clone() });
+            }
+            stored.secret_params = edited.loaded.secret_params.keys().cloned().collect();
+            edited.plan.clone_into(&mut stored.summary.plan);
+        }
+        let replacement = edited
+            .map(|edited| state.replacement(&edited.loaded.graph))
+            .transpose()
+            .map_err(|refusals| SessionError::Edited { refusals })?;
+        let header = replacement.as_ref().unwrap_or(state.graph()).header.clone();
+        locks.take_named(dir, &header.locks, &holder)?;
         let ended_orphans = orphans::end(id).map_err(|pids| SessionError::Orphans { pids })?;
-        let stored = journal.load(id)?;
-        let secret_params = secret_params(&stored, params)?;
+        let secret_params = match edited {
+            Some(edited) => edited.loaded.secret_params.clone(),
+            None => secret_params(&stored, params)?,
+        };
         let plan = &stored.summary.plan;
-        let secrets = Secrets::load(&graph.header.secrets, plan.parent().unwrap_or(Path::new("/"))).await?;
-        let surroundings = Surroundings::new(id, &graph, plan, &secret_params, &secrets);
-        let state = fold(id, stored.graph, &stored.records)?;
+        let secrets = Secrets::load(&header.secrets, plan.parent().unwrap_or(Path::new("/"))).await?;
+        if let Some(graph) = replacement {
+            let record = Record::PlanReplaced {
+                at: crate::clock::now(),
+                by: user(),
+                plan: plan.to_string_lossy().into_owned(),
+                secret_params: stored.secret_params.clone(),
+                changes: edited.map_or_else(Vec::new, |edited| edited.changes.clone()),
+                graph: Box::new(graph),
+            };
+            // Applied first: what the journal holds can always be followed.
+            state.apply(&record).map_err(|source| SessionError::Illegal {
+                run: id.clone(),
+                source,
+            })?;
+            let batch = Batch {
+                records: vec![record],
+                ..Batch::default()
+            };
+            CrashPoint::from_environment().pass(&mut journal, id, &mut stored.tail, &batch);
+            journal.commit(id, &mut stored.tail, &batch)?;
+        }
+        let surroundings = Surroundings::new(id, state.graph(), plan, &secret_params, &secrets);
         Ok(Self {
             parts: Parts {
                 outputs: Outputs::new(Masker::of(&secrets, &secret_params)),
@@ -221,14 +298,6 @@ fn account_name(uid: u32) -> Option<String> {
         let name = line.next()?;
         (line.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
     })
-}
-
-fn take_locks(dir: &StateDir, id: &RunId, graph: &Graph) -> Result<Locks, LockError> {
-    let holder = Holder::this_process(id, &graph.header.name);
-    let mut locks = Locks::default();
-    locks.take_run(dir, &holder)?;
-    locks.take_named(dir, &graph.header.locks, &holder)?;
-    Ok(locks)
 }
 
 fn secret_params(stored: &StoredRun, given: &Map) -> Result<Map, SessionError> {

@@ -86,7 +86,9 @@ fn graph(arguments: &PlanArguments, dir: &StateDir) -> Answer<Option<Graph>> {
     if named.entry.is_none() && !named.file.exists() && run_like {
         let journal = Journal::open(dir)?;
         let run = journal.find(&RunName::Prefix(text.into_owned()))?;
-        return Ok(Some(journal.load(&run)?.graph));
+        let stored = journal.load(&run)?;
+        let state = caxplan_run::fold(&run, stored.graph, &stored.records)?;
+        return Ok(Some(state.plan()));
     }
     Ok(match arguments.load(&registry(dir))? {
         Checked::Valid(loaded) => Some(loaded.graph),

@@ -46,7 +46,11 @@ impl Logs {
         let (dir, journal) = select::open()?;
         let run = self.run.find(&journal)?;
         let step = match &self.step {
-            Some(step) => Some(full_id(step, &journal.load(&run)?.graph)?),
+            Some(step) => {
+                let stored = journal.load(&run)?;
+                let state = caxplan_run::fold(&run, stored.graph, &stored.records)?;
+                Some(full_id(step, state.graph())?)
+            }
             None => None,
         };
         let mut printer = Printer::default();

@@ -6,6 +6,7 @@ mod cancel;
 mod check;
 mod completions;
 mod diff;
+mod edited;
 mod graph;
 mod import;
 mod inventory;

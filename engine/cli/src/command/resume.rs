@@ -1,14 +1,16 @@
 //! `caxplan resume`.
 
+use super::edited::{self, Considered, Edited};
 use super::run::How;
 use crate::composition::{registry, runtime};
 use crate::failure::{Answer, Failure};
-use crate::plan::ParamArguments;
+use crate::plan::{Contact, ParamArguments, PlanArguments, PlanPath};
 use crate::select::{self, RunArgument};
 use crate::ui::{self, Show};
 use caxplan_model::{CheckpointName, RunEnd};
-use caxplan_run::{Orders, Request, Session};
+use caxplan_run::{LockError, Orders, Request, Session};
 use clap::Args;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Go on with a run: after a failure, a cancel, a crash, or a pause
@@ -19,8 +21,21 @@ pub(crate) struct Resume {
     /// Run again all that came after this checkpoint, also if the run has succeeded
     #[arg(long, value_name = "CHECKPOINT")]
     from: Option<String>,
+    /// Follow the plan as it is in its file now, or in another FILE: shows what that changes, and refuses to change what
+    /// has started
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    with_edited_plan: Option<Option<PlanPath>>,
     #[command(flatten)]
     params: ParamArguments,
+    /// With --with-edited-plan: bind the plan's bare step names by this action library (can be repeated; a later one wins)
+    #[arg(long = "use", value_name = "FILE", requires = "with_edited_plan")]
+    libraries: Vec<PathBuf>,
+    /// With --with-edited-plan: use the targets of this inventory in place of the plan's own
+    #[arg(long, value_name = "FILE", requires = "with_edited_plan")]
+    inventory: Option<PathBuf>,
+    /// With --with-edited-plan: act only on the targets that this selects, as in `caxplan run` (can be repeated)
+    #[arg(long, value_name = "SELECTOR", requires = "with_edited_plan")]
+    limit: Vec<String>,
     /// How to show it
     #[arg(long, value_enum, default_value_t)]
     output: Show,
@@ -62,9 +77,39 @@ impl Resume {
             return Ok(ExitCode::SUCCESS);
         }
         drop(journal);
+        let registry = registry(&dir);
+        let edited = match &self.with_edited_plan {
+            Some(file) => {
+                if let Some(holder) = caxplan_run::engine_of(&dir, &run) {
+                    return Err(LockError::RunIsGoingOn {
+                        run,
+                        holder: Some(holder),
+                    }
+                    .into());
+                }
+                let arguments = PlanArguments {
+                    plan: Some(file.clone().unwrap_or_else(|| PlanPath {
+                        file: stored.summary.plan.clone(),
+                        entry: state.graph().header.entry.clone(),
+                    })),
+                    params: self.params.clone(),
+                    libraries: self.libraries.clone(),
+                    inventory: self.inventory.clone(),
+                    limit: self.limit.clone(),
+                    contact: Contact::Allowed,
+                };
+                match edited::consider(&state, &arguments, &registry, &self.how)? {
+                    Considered::Follow(edited) => Some(edited),
+                    Considered::Same => None,
+                    Considered::Invalid(code) => return Ok(code),
+                }
+            }
+            None => None,
+        };
         let params = self.params.values()?;
         runtime()?.block_on(async {
-            let session = Session::take_up(&dir, registry(&dir), &run, &params).await?;
+            let edited = edited.as_ref().map(Edited::as_plan);
+            let session = Session::take_up_edited(&dir, registry, &run, &params, edited.as_ref()).await?;
             let orders = Orders {
                 from,
                 ..Orders::default()

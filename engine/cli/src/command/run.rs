@@ -43,7 +43,7 @@ pub(crate) struct How {
     /// Say nothing unless something is wrong, or a person is needed
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
-    /// Approve whatever asks for an approval
+    /// Approve whatever asks for an approval, and an edited plan
     #[arg(short, long)]
     yes: bool,
     /// What to do about a step that may have acted when its engine died, and that nothing else decides
@@ -120,6 +120,11 @@ impl How {
             yes: false,
             in_doubt: InDoubt::Ask,
         }
+    }
+
+    /// Whether a person has said yes to all.
+    pub(crate) fn says_yes(&self) -> bool {
+        self.yes
     }
 
     fn loudness(&self) -> Loudness {

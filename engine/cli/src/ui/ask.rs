@@ -120,6 +120,11 @@ fn line(prompt: &str) -> Option<String> {
     }
 }
 
+/// Asks a question that is answered by yes or no. The end of input is no.
+pub(crate) fn yes_or_no(question: &str) -> bool {
+    choose(&format!("? {question} [y]es or [n]o: "), &["yes", "no"]) == Some("yes")
+}
+
 /// Asks for the value of a parameter until it is one that fits.
 pub(crate) fn param(missing: &MissingParam) -> Answer<String> {
     let nothing = || Failure::invalid(format!("the parameter `{}` has no value", missing.name()));

@@ -119,6 +119,7 @@ impl Live {
             | Record::Paused { .. }
             | Record::CancelRequested { .. }
             | Record::RollbackStarted { .. }
+            | Record::PlanReplaced { .. }
             | Record::Notified { .. } => {}
         }
     }

@@ -121,6 +121,7 @@ impl Narrator {
                     }
                 })
             }
+            Record::PlanReplaced { by, .. } => Some(format!("• the plan was replaced by {by}")),
             // The account says so.
             Record::RunEnded { .. } => None,
             Record::Notified {

@@ -31,7 +31,7 @@ impl Account {
         // How long it took to tell of the end is no part of the run.
         let last = records
             .iter()
-            .rfind(|record| !matches!(record, Record::Notified { .. }))
+            .rfind(|record| !matches!(record, Record::Notified { .. } | Record::PlanReplaced { .. }))
             .map_or(started, Record::at);
         let id = |node: &NodeIndex| state.graph().node(*node).id.clone();
         let note = |node: NodeIndex, text: String| Note {
@@ -131,6 +131,7 @@ fn traces(state: &State, records: &[Record]) -> Vec<Trace> {
             | Record::UndoStarted { .. }
             | Record::UndoEnded { .. }
             | Record::RunEnded { .. }
+            | Record::PlanReplaced { .. }
             | Record::Notified { .. } => continue,
         };
         let trace = &mut traces[node.index()];

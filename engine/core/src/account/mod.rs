@@ -119,6 +119,8 @@ pub enum EventKind {
     Answered,
     /// A person paused the run, or let it go on.
     Paused,
+    /// A person had the run follow another version of its plan.
+    PlanReplaced,
     /// A person asked the run to end.
     Cancelled,
     /// A rollback began.

@@ -87,6 +87,10 @@ impl Story<'_> {
                 let text = format!("`{}` was skipped: {reason}", self.id(*node));
                 self.say(at, EventKind::Skipped, Some(*node), text);
             }
+            Record::PlanReplaced { by, changes, .. } => {
+                let text = format!("the plan was replaced by {by}: {}", listed(changes));
+                self.say(at, EventKind::PlanReplaced, None, text);
+            }
             Record::Expanded { .. } | Record::Notified { .. } => {}
             Record::TimerSet { node, due, .. } => {
                 let what = match &self.state.graph().node(*node).kind {
@@ -229,6 +233,22 @@ impl Story<'_> {
         let good = std::mem::take(&mut self.good).event(EventKind::EndedWell, "ended well");
         let undone = std::mem::take(&mut self.undone).event(EventKind::Undone, "undone");
         self.events.extend(good.into_iter().chain(undone));
+    }
+}
+
+/// How many changes of a plan the story lists.
+const CHANGES_MAX: usize = 8;
+
+fn listed(changes: &[String]) -> String {
+    let shown = changes
+        .iter()
+        .take(CHANGES_MAX)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
+    match changes.len().saturating_sub(CHANGES_MAX) {
+        0 => shown,
+        more => format!("{shown}, and {more} more"),
     }
 }
 

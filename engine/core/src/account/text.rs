@@ -381,6 +381,7 @@ fn event_color(kind: EventKind) -> &'static str {
         | EventKind::Breached
         | EventKind::Cancelled
         | EventKind::Rollback
+        | EventKind::PlanReplaced
         | EventKind::Retried => "33",
         EventKind::Started
         | EventKind::Resumed

@@ -105,7 +105,7 @@ pub(super) fn order_change(old: &[StepId], new: &[StepId]) -> Option<FieldChange
 }
 
 /// What differs in the plan as a whole.
-pub(super) fn plan_changes(old: &Graph, new: &Graph) -> Vec<FieldChange> {
+pub(crate) fn plan_changes(old: &Graph, new: &Graph) -> Vec<FieldChange> {
     let header = |graph: &Graph| -> BTreeMap<String, Value> {
         let mut fields = BTreeMap::new();
         // A header is plain data with text keys.
@@ -135,7 +135,7 @@ pub(super) fn plan_changes(old: &Graph, new: &Graph) -> Vec<FieldChange> {
 }
 
 /// Each name whose value differs. What is empty or `null` is as good as absent.
-pub(super) fn map_changes(
+pub(crate) fn map_changes(
     prefix: &str,
     old: &BTreeMap<String, Value>,
     new: &BTreeMap<String, Value>,

@@ -72,7 +72,8 @@ pub(crate) fn children(kind: &NodeKind) -> Vec<NodeIndex> {
     }
 }
 
-fn fields(node: &Node) -> BTreeMap<String, Value> {
+/// All that a node says, by name; its children and its needs are not in it.
+pub(crate) fn fields(node: &Node) -> BTreeMap<String, Value> {
     let mut bare = node.clone();
     if let NodeKind::Foreach(foreach) = &mut bare.kind {
         foreach.body.clear();

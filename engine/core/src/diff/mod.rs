@@ -16,4 +16,6 @@ pub use compare::{Comparison, FieldChange, NodeChange, compare};
 pub use difference::{Consequence, Difference, StepDifference, What};
 pub use lines::shown;
 
-pub(crate) use fields::children;
+pub(crate) use compare::{map_changes, plan_changes};
+pub(crate) use fields::{children, fields};
+pub(crate) use settle::paths;

@@ -101,7 +101,7 @@ fn resolve_value(graph: &Graph, at: NodeIndex, value: &mut Value) {
 }
 
 /// The dotted paths that a node's texts still read.
-fn paths(node: &Node, out: &mut BTreeSet<String>) {
+pub(crate) fn paths(node: &Node, out: &mut BTreeSet<String>) {
     out.extend(node.when.iter().flat_map(|when| match is_template(when) {
         true => Vec::new(),
         false => condition_paths(when),

@@ -55,9 +55,7 @@ pub fn missing_params(
     read: &mut dyn FnMut(&str) -> Result<String, ReadError>,
 ) -> Vec<MissingParam> {
     let mut report = Report::default();
-    let Some(plan) = open(request.plan, None, read, &mut report)
-        .and_then(|yaml| plan::read(&yaml, &mut report)?.choose(request.entry, request.plan, &mut report))
-    else {
+    let Some(plan) = read_plan(request, read, &mut report) else {
         return Vec::new();
     };
     let inventory = inventory(request, &plan, read, &mut report);
@@ -72,4 +70,24 @@ pub fn missing_params(
         .filter(|param| param.is_required() && !has_value(&param.name.value))
         .map(|param| MissingParam { param })
         .collect()
+}
+
+/// The names of all parameters that the plan of `request` declares, in its order. A plan that cannot be read has none:
+/// loading it says why.
+pub fn declared_params(
+    request: &LoadRequest<'_>,
+    read: &mut dyn FnMut(&str) -> Result<String, ReadError>,
+) -> Vec<String> {
+    let plan = read_plan(request, read, &mut Report::default());
+    let params = plan.map_or_else(Vec::new, |plan| plan.params);
+    params.into_iter().map(|param| param.name.value).collect()
+}
+
+fn read_plan(
+    request: &LoadRequest<'_>,
+    read: &mut dyn FnMut(&str) -> Result<String, ReadError>,
+    report: &mut Report,
+) -> Option<plan::Plan> {
+    let yaml = open(request.plan, None, read, report)?;
+    plan::read(&yaml, report)?.choose(request.entry, request.plan, report)
 }

@@ -51,7 +51,7 @@ mod yaml;
 pub use all::{All, Check, Monitor, Monitors, Rule, load_all, monitors};
 pub use entries::{Entry, entries};
 pub use load::load;
-pub use missing::{MissingParam, missing_params};
+pub use missing::{MissingParam, declared_params, missing_params};
 pub use reference::reference;
 pub use request::{Diagnostic, Diagnostics, Discover, Label, LoadRequest, Loaded, ReadError, Severity};
 pub use schema::{DocumentKind, schema};

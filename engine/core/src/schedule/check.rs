@@ -22,7 +22,13 @@ impl State {
         }
         self.check_run(record)
             .and_then(|()| self.check_node(record))
-            .map_err(|reason| self.illegal(node, reason.to_owned()))
+            .map_err(|reason| self.illegal(node, reason.to_owned()))?;
+        match record {
+            Record::PlanReplaced { graph, .. } => self
+                .check_replacement(graph)
+                .map_err(|reason| self.illegal(None, reason)),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn illegal(&self, node: Option<NodeIndex>, reason: String) -> IllegalRecord {
@@ -45,6 +51,11 @@ impl State {
             // A person may answer, cancel or ask for a rollback while no engine has the run.
             Record::Answered { .. } | Record::CancelRequested { .. } => {
                 must(self.run.records > 0, "the run was not created")
+            }
+            Record::PlanReplaced { .. } => {
+                must(self.run.records > 0, "the run was not created")?;
+                must(self.run.final_end().is_none(), "the run has ended for good")?;
+                must(self.run.rollback.is_none(), "the run only undoes")
             }
             Record::RollbackStarted { to, .. } => {
                 must(self.run.records > 0, "the run was not created")?;
@@ -90,6 +101,7 @@ impl State {
             | Record::CancelRequested { .. }
             | Record::RollbackStarted { .. }
             | Record::RunEnded { .. }
+            | Record::PlanReplaced { .. }
             | Record::Notified { .. }
             | Record::Waiting {
                 reason: WaitReason::Paused { .. },
@@ -239,6 +251,7 @@ fn node_of(record: &Record) -> Option<NodeIndex> {
         | Record::CancelRequested { .. }
         | Record::RollbackStarted { .. }
         | Record::RunEnded { .. }
+        | Record::PlanReplaced { .. }
         | Record::Notified { .. } => None,
     }
 }

@@ -10,6 +10,7 @@ mod check;
 mod event;
 mod group;
 mod live;
+mod replace;
 mod resume;
 mod rollback;
 mod scheduler;
@@ -23,6 +24,7 @@ mod view;
 pub(crate) use shape::indices;
 
 pub use event::{Command, Event, Interrupt, ProbeReport};
+pub use replace::Refusal;
 pub use scheduler::{MAX_PARALLEL, Scheduler};
 pub use state::{IllegalRecord, State};
 pub use status::{Failure, NodeStatus, UndoStatus};

@@ -224,6 +224,7 @@ impl State {
                 self.run.ended = Some(*end);
                 self.run.notified.clear();
             }
+            Record::PlanReplaced { graph, .. } => self.replaced(graph),
             Record::Notified { notification, .. } => self.run.notified.push(*notification),
         }
         Ok(())

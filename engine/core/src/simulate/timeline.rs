@@ -109,6 +109,7 @@ impl Story {
                     format!("undo of {} FAILS: {cause}{again}", id(node))
                 }
             },
+            Record::PlanReplaced { by, .. } => format!("the plan is replaced by {by}"),
             // Nobody is told of a run that is only simulated.
             Record::Notified { .. } => return None,
             Record::RunEnded { end, .. } => {

@@ -301,6 +301,9 @@ impl Judge {
                 self.check_run_end(*end)?;
                 self.ended = Some(*end);
             }
+            Record::PlanReplaced { .. } => {
+                return Err("the scheduler replaces no plan: that is its user's decision".to_owned());
+            }
             Record::Notified { .. } => {
                 return Err("the scheduler tells nobody: that is the driver's work".to_owned());
             }

@@ -11,7 +11,7 @@ use caxplan_model::RunId;
 
 /// Where the engine dies, if anywhere.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct CrashPoint {
+pub(crate) struct CrashPoint {
     /// The last record that becomes durable.
     #[cfg(debug_assertions)]
     last: Option<u64>,
@@ -22,7 +22,7 @@ pub(super) struct CrashPoint {
 
 #[cfg(debug_assertions)]
 impl CrashPoint {
-    pub(super) fn from_environment() -> Self {
+    pub(crate) fn from_environment() -> Self {
         let text = std::env::var("CAXPLAN_CRASH_AT").unwrap_or_default();
         let number = |text: &str| text.parse::<u64>().ok();
         match text.split_once(':') {
@@ -39,7 +39,7 @@ impl CrashPoint {
     }
 
     /// Dies if this batch holds the crash point, with the records up to there made durable.
-    pub(super) fn pass(self, journal: &mut Journal, run: &RunId, tail: &mut Tail, batch: &Batch) {
+    pub(crate) fn pass(self, journal: &mut Journal, run: &RunId, tail: &mut Tail, batch: &Batch) {
         let Some(last) = self.last else { return };
         let end = tail.seq + batch.records.len() as u64;
         let reached = if self.with_next { end > last } else { end >= last };
@@ -70,9 +70,9 @@ impl CrashPoint {
 
 #[cfg(not(debug_assertions))]
 impl CrashPoint {
-    pub(super) fn from_environment() -> Self {
+    pub(crate) fn from_environment() -> Self {
         Self::default()
     }
 
-    pub(super) fn pass(self, _: &mut Journal, _: &RunId, _: &mut Tail, _: &Batch) {}
+    pub(crate) fn pass(self, _: &mut Journal, _: &RunId, _: &mut Tail, _: &Batch) {}
 }

@@ -18,7 +18,7 @@ use crate::scope::Surroundings;
 use crate::{Registry, clock};
 use caxplan_core::schedule::{Command, Event, Interrupt, NodeStatus, Scheduler, State};
 use caxplan_model::{Answer, CheckpointName, InDoubtPolicy, NodeIndex, Record, RunEnd, RunId, Timestamp};
-use crash_point::CrashPoint;
+pub(crate) use crash_point::CrashPoint;
 use person::reply_of;
 use signals::Signals;
 use std::collections::{BTreeMap, VecDeque};

@@ -219,6 +219,15 @@ fn note_status(connection: &Connection, key: i64, record: &Record) -> rusqlite::
                 .prepare_cached("UPDATE runs SET status = ?2, ended = ?3 WHERE key = ?1")?
                 .execute(params![key, status.as_str(), column::from_time(*at)])?
         }
+        Record::PlanReplaced {
+            plan, secret_params, ..
+        } => connection
+            .prepare_cached("UPDATE runs SET plan = ?2, secret_params = ?3 WHERE key = ?1")?
+            .execute(params![
+                key,
+                plan,
+                serde_json::to_string(secret_params).expect("names are plain data")
+            ])?,
         Record::RunCreated { .. }
         | Record::StepStarted { .. }
         | Record::StepEnded { .. }

@@ -32,9 +32,9 @@ pub struct RunSummary {
 pub struct StoredRun {
     /// What the list says of it.
     pub summary: RunSummary,
-    /// Its graph.
+    /// The graph that it began with. Records that replaced it hold the later ones: [`crate::fold`] follows them.
     pub graph: Graph,
-    /// The names of its secret parameters, whose values are nowhere in the journal.
+    /// The names of the secret parameters of the plan that it follows now, whose values are nowhere in the journal.
     pub secret_params: Vec<String>,
     /// Its records in order.
     pub records: Vec<Record>,
@@ -206,9 +206,10 @@ impl Journal {
             Some(Record::RunCreated { graph, .. }) if graph.0.as_slice() == digest => {}
             _ => return Err(damaged("its first record is not the one of its graph".to_owned())),
         }
-        let last = records
-            .iter()
-            .rfind(|record| !matches!(record, Record::Notified { .. }));
+        // What may come after the end of a run without an engine that takes it up.
+        let after =
+            |record: &&Record| matches!(record, Record::Notified { .. } | Record::PlanReplaced { .. });
+        let last = records.iter().rfind(|record| !after(record));
         let left = matches!(last, Some(Record::RunEnded { .. }));
         if summary.end.is_some() != left {
             return Err(damaged(format!("records after number {} are missing", tail.seq)));

@@ -1,0 +1,508 @@
+//! What it means that a run follows another version of its plan: the record `PlanReplaced`.
+//!
+//! Indices are never given a second meaning. Whatever has records, and all groups around it, keeps its index and must say
+//! what it said; what is new is appended; a slot that is not used any more holds an empty sequence that belongs to no
+//! group. So all records, those before and those after, speak of one graph.
+
+use super::group::Seen;
+use super::shape::indices;
+use super::state::{NodeState, State};
+use super::status::{NodeStatus, UndoStatus};
+use crate::diff::{FieldChange, children, fields, map_changes, paths, plan_changes};
+use crate::preview::target_name;
+use caxplan_model::{FORMAT, Foreach, Graph, Location, Node, NodeIndex, NodeKind, StepId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// Why a run cannot follow another version of its plan: one thing that must stay as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The step or group; empty for the plan as a whole.
+    pub id: StepId,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.id.as_str().is_empty() {
+            write!(f, "the plan {}", self.reason)
+        } else {
+            write!(f, "`{}` {}", self.id, self.reason)
+        }
+    }
+}
+
+impl State {
+    /// The plan that the run follows, as it was compiled: without what loops have become, and without what an earlier
+    /// version had.
+    pub fn plan(&self) -> Graph {
+        let mut nodes = self.graph.nodes.clone();
+        for (at, expansion) in &self.loops {
+            nodes[at.index()].kind = NodeKind::Foreach(expansion.foreach.clone());
+        }
+        let mut kept = vec![false; nodes.len()];
+        let mut open = vec![NodeIndex::ROOT];
+        while let Some(at) = open.pop() {
+            kept[at.index()] = true;
+            open.extend(children(&nodes[at.index()].kind));
+        }
+        let mut places = Vec::with_capacity(nodes.len());
+        let mut next = 0;
+        for kept in &kept {
+            places.push(NodeIndex(next));
+            next += u32::from(*kept);
+        }
+        let mut plan = Graph {
+            nodes: Vec::new(),
+            ..self.graph.clone()
+        };
+        for (mut node, _) in nodes.into_iter().zip(&kept).filter(|(_, kept)| **kept) {
+            remap(&mut node, &places);
+            plan.nodes.push(node);
+        }
+        plan
+    }
+
+    /// The graph that the run follows when `plan` takes the place of its own: with the indices that its records have.
+    ///
+    /// # Errors
+    /// If something that has started would change, would be gone, or would come at another place. All of it is told.
+    pub fn replacement(&self, plan: &Graph) -> Result<Graph, Vec<Refusal>> {
+        let graph = self.merged(plan);
+        let mut refusals = self.refusals(&graph);
+        if let (true, Err(reason)) = (refusals.is_empty(), sound(&graph)) {
+            refusals.push(of_plan(format!(
+                "cannot take the place of the run's own: {reason}"
+            )));
+        }
+        if refusals.is_empty() {
+            Ok(graph)
+        } else {
+            Err(refusals)
+        }
+    }
+
+    /// Whether a record may replace the graph by this one.
+    pub(super) fn check_replacement(&self, graph: &Graph) -> Result<(), String> {
+        sound(graph)?;
+        match self.refusals(graph).first() {
+            None => Ok(()),
+            Some(refusal) => Err(refusal.to_string()),
+        }
+    }
+
+    /// Takes the graph that `check_replacement` let through. What has not started is as if it was always so.
+    pub(super) fn replaced(&mut self, graph: &Graph) {
+        let touched = self.touched();
+        let old = std::mem::take(&mut self.nodes);
+        let mut old = old.into_iter().zip(&touched);
+        self.nodes = graph
+            .nodes
+            .iter()
+            .map(|node| match old.next() {
+                Some((state, true)) => state,
+                Some((_, false)) | None => NodeState::new(node),
+            })
+            .collect();
+        let is_touched = |at: &NodeIndex| touched.get(at.index()) == Some(&true);
+        self.loops.retain(|at, _| is_touched(at));
+        self.over.retain(is_touched);
+        self.graph = graph.clone();
+        self.shapes = super::shape::Shapes::of(graph);
+        self.rebuild();
+    }
+
+    /// What has records, whether they still count or not, with all groups around it.
+    fn touched(&self) -> Vec<bool> {
+        let mut touched: Vec<bool> = self.nodes.iter().map(has_records).collect();
+        for at in self.loops.keys() {
+            for inside in self.inside(*at) {
+                touched[inside.index()] = true;
+            }
+        }
+        for at in indices(&self.graph).rev() {
+            if let Some(parent) = self.parent(at).filter(|_| touched[at.index()]) {
+                touched[parent.index()] = true;
+            }
+        }
+        touched[NodeIndex::ROOT.index()] = true;
+        touched
+    }
+
+    /// The graph in which the nodes of `plan` stand at the places of the nodes that have the same id now.
+    fn merged(&self, plan: &Graph) -> Graph {
+        // Elements of a loop are not the plan's: they stay with their loop.
+        let elements: BTreeSet<NodeIndex> = self
+            .loops
+            .keys()
+            .flat_map(|at| self.inside(*at).into_iter().skip(1))
+            .collect();
+        let touched = self.touched();
+        let mut free: BTreeMap<&StepId, NodeIndex> = indices(&self.graph)
+            .filter(|at| !elements.contains(at))
+            .map(|at| (&self.graph.node(at).id, at))
+            .collect();
+        let mut places: Vec<NodeIndex> = Vec::with_capacity(plan.nodes.len());
+        let mut end = self.graph.nodes.len();
+        for node in &plan.nodes {
+            // A parent stands before its children.
+            let parent = node.parent.and_then(|parent| places.get(parent.index()).copied());
+            let found = free
+                .get(&node.id)
+                .copied()
+                .filter(|at| touched[at.index()] || parent.is_none_or(|parent| parent < *at));
+            if found.is_some() {
+                free.remove(&node.id);
+            }
+            places.push(found.unwrap_or_else(|| {
+                end += 1;
+                NodeIndex(u32::try_from(end - 1).unwrap_or(u32::MAX))
+            }));
+        }
+        let mut nodes: Vec<Node> = indices(&self.graph)
+            .map(|at| match elements.contains(&at) {
+                true => self.graph.node(at).clone(),
+                false => unused(at),
+            })
+            .collect();
+        nodes.extend((nodes.len()..end).map(|at| unused(NodeIndex(u32::try_from(at).unwrap_or(u32::MAX)))));
+        for (node, place) in plan.nodes.iter().zip(&places) {
+            let mut node = node.clone();
+            remap(&mut node, &places);
+            if let (Some(expansion), NodeKind::Foreach(foreach)) = (self.loops.get(place), &node.kind)
+                && is_same_loop(&expansion.foreach, foreach)
+            {
+                node.kind = self.graph.node(*place).kind.clone();
+            }
+            nodes[place.index()] = node;
+        }
+        Graph {
+            nodes,
+            ..plan.clone()
+        }
+    }
+
+    /// Everything that has started and would not be what it was.
+    fn refusals(&self, graph: &Graph) -> Vec<Refusal> {
+        if graph.nodes.len() < self.graph.nodes.len() {
+            return vec![of_plan("has lost steps that the run has".to_owned())];
+        }
+        let touched = self.touched();
+        let moved = Moved::of(&self.graph, graph);
+        let mut found = Vec::new();
+        for at in indices(&self.graph).filter(|at| touched[at.index()]) {
+            self.refuse_node(at, graph, &moved, &touched, &mut found);
+        }
+        found
+    }
+
+    fn refuse_node(
+        &self,
+        at: NodeIndex,
+        graph: &Graph,
+        moved: &Moved,
+        touched: &[bool],
+        found: &mut Vec<Refusal>,
+    ) {
+        let (old, new) = (self.graph.node(at), graph.node(at));
+        let stands = self.stands(at);
+        let mut refuse = |reason: String| {
+            found.push(Refusal {
+                id: old.id.clone(),
+                reason,
+            });
+        };
+        if old.id != new.id {
+            // A group that is gone is told by what is in it.
+            if !children(&old.kind).iter().any(|child| touched[child.index()]) {
+                refuse(format!("{stands} and would be gone"));
+            }
+            return;
+        }
+        if old.parent != new.parent {
+            refuse(format!("{stands} and would be in another group"));
+        }
+        for change in self.changes(at, graph) {
+            refuse(format!("{stands} and would change: {change}"));
+        }
+        let mut read = BTreeSet::new();
+        paths(old, &mut read);
+        for path in read {
+            if let Some(change) = moved.touches(&path) {
+                refuse(format!(
+                    "{stands} and reads `{path}`, which would change: {change}"
+                ));
+            }
+        }
+        let target = target_name(&self.graph, at);
+        if let Some(change) = target.and_then(|target| moved.touches(&format!("targets.{target}"))) {
+            refuse(format!(
+                "{stands} and acts on a target that would change: {change}"
+            ));
+        }
+        if new.kind.is_leaf() {
+            return;
+        }
+        let (before, after) = (children(&old.kind), children(&new.kind));
+        let fixed = self.fixed(at, touched, &before);
+        let ids = |graph: &Graph, list: &[NodeIndex]| -> String {
+            let ids: Vec<&str> = list.iter().map(|at| graph.node(*at).id.as_str()).collect();
+            ids.join(", ")
+        };
+        let kept = after.get(..fixed);
+        // Steps that are gone have been told.
+        let all_there = before[..fixed]
+            .iter()
+            .all(|child| after.contains(child) || touched[child.index()]);
+        let gone = before[..fixed].iter().any(|child| !after.contains(child));
+        if kept != Some(&before[..fixed]) && !(gone && all_there) {
+            refuse(format!(
+                "{stands} and the order in it would change up to what has started: {} → {}",
+                ids(&self.graph, &before[..fixed]),
+                ids(graph, &after[..fixed.min(after.len())]),
+            ));
+        } else if batches(&old.kind, fixed) != batches(&new.kind, fixed) {
+            refuse(format!(
+                "{stands} and its batches would change up to the one that has started"
+            ));
+        }
+        if self.is_past(at) {
+            for child in after.iter().filter(|child| !before.contains(child)) {
+                let id = &graph.node(*child).id;
+                refuse(format!("{stands}: `{id}` would be new in it and would never run"));
+            }
+        }
+    }
+
+    /// What a node says otherwise than it did.
+    fn changes(&self, at: NodeIndex, graph: &Graph) -> Vec<String> {
+        let mut old = self.graph.node(at).clone();
+        let new = graph.node(at);
+        if let (Some(expansion), NodeKind::Foreach(_)) = (self.loops.get(&at), &new.kind) {
+            old.kind = NodeKind::Foreach(expansion.foreach.clone());
+        }
+        let said = |node: &Node| {
+            let mut said = fields(node);
+            // Follows from the batches.
+            said.remove("batch_size")
+                .filter(|_| matches!(node.kind, NodeKind::Foreach(_)));
+            said
+        };
+        let mut changes: Vec<String> = map_changes("", &said(&old), &said(new))
+            .iter()
+            .map(FieldChange::to_string)
+            .collect();
+        if let (NodeKind::Foreach(old), NodeKind::Foreach(new)) = (&old.kind, &new.kind)
+            && old.batch_size != new.batch_size
+        {
+            changes.push(format!("batch_size: {} → {}", old.batch_size, new.batch_size));
+        }
+        if let (NodeKind::Foreach(old), NodeKind::Foreach(new)) = (&old.kind, &new.kind)
+            && bare(&old.body) != bare(&new.body)
+        {
+            changes.push("what it repeats".to_owned());
+        }
+        let needs = |graph: &Graph, node: &Node| -> BTreeSet<StepId> {
+            let ids = node.needs.iter().map(|need| graph.node(*need).id.clone());
+            ids.collect()
+        };
+        if needs(&self.graph, &old) != needs(graph, new) {
+            changes.push("needs".to_owned());
+        }
+        changes
+    }
+
+    /// How many children of a group must stay as they stand: in an order, all up to the last that has started.
+    fn fixed(&self, at: NodeIndex, touched: &[bool], children: &[NodeIndex]) -> usize {
+        if let NodeKind::Parallel { .. } | NodeKind::Dag { .. } = self.graph.node(at).kind {
+            return 0;
+        }
+        let last = children.iter().rposition(|child| touched[child.index()]);
+        let begun = last.map_or(0, |last| last + 1);
+        let ends = &self.shapes.get(at).batch_ends;
+        if ends.is_empty() || begun == 0 {
+            return begun;
+        }
+        // A batch is one; and while the pause before the next one is going on, that one is settled too.
+        let mut batch = ends.partition_point(|end| (*end as usize) < begun);
+        batch = batch.max(self.group(at).batch as usize);
+        batch += usize::from(self.timer(at).is_some());
+        ends.get(batch).or(ends.last()).map_or(begun, |end| *end as usize)
+    }
+
+    /// Whether the run has got past a group, or past one around it.
+    fn is_past(&self, at: NodeIndex) -> bool {
+        let mut around = Some(at);
+        while let Some(group) = around {
+            if self.seen(group) == Seen::Well {
+                return true;
+            }
+            around = self.parent(group);
+        }
+        false
+    }
+
+    fn stands(&self, at: NodeIndex) -> &'static str {
+        match self.status(at) {
+            NodeStatus::InDoubt(_) => "is in doubt",
+            // Nobody has the run: what was going on when its engine died is in doubt.
+            NodeStatus::Running(_) => "was going on when the engine died",
+            NodeStatus::Succeeded { .. } => "has ended",
+            NodeStatus::Failed(_) => "has failed",
+            NodeStatus::Skipped => "was skipped",
+            NodeStatus::Asking => "waits for a person",
+            NodeStatus::Retrying { .. } => "is to be tried again",
+            NodeStatus::Pending | NodeStatus::Active => "has started",
+        }
+    }
+}
+
+/// What the plan as a whole says otherwise, as far as steps read it.
+struct Moved(Vec<FieldChange>);
+
+impl Moved {
+    fn of(old: &Graph, new: &Graph) -> Self {
+        let read = ["params.", "vars.", "targets."];
+        let mut changes = plan_changes(old, new);
+        changes.retain(|change| read.iter().any(|root| change.field.starts_with(root)));
+        Self(changes)
+    }
+
+    /// The change of what a path names, of something in it, or of what it is in.
+    fn touches(&self, path: &str) -> Option<&FieldChange> {
+        let within = |inner: &str, outer: &str| {
+            inner
+                .strip_prefix(outer)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.0
+            .iter()
+            .find(|change| within(path, &change.field) || within(&change.field, path))
+    }
+}
+
+fn has_records(state: &NodeState) -> bool {
+    let attempts = match &state.part {
+        super::state::Part::Step(step) => step.attempts,
+        _ => 0,
+    };
+    state.begun
+        || state.order > 0
+        || attempts > 0
+        || state.status != NodeStatus::Pending
+        || state.undoing.attempts > 0
+        || state.undoing.status != UndoStatus::NotTried
+}
+
+fn of_plan(reason: String) -> Refusal {
+    Refusal {
+        id: StepId::new(""),
+        reason,
+    }
+}
+
+/// What stands at a place that no node has any more.
+fn unused(at: NodeIndex) -> Node {
+    let kind = NodeKind::Sequence { children: Vec::new() };
+    let mut node = Node::new(StepId::new(format!("~{}", at.0)), Some(NodeIndex::ROOT), kind);
+    // No template can mean it.
+    node.name.clear();
+    node
+}
+
+fn is_same_loop(old: &Foreach, new: &Foreach) -> bool {
+    let strip = |foreach: &Foreach| Foreach {
+        body: bare(&foreach.body),
+        ..foreach.clone()
+    };
+    strip(old) == strip(new)
+}
+
+/// Nodes of a loop's body without where they stand in a file.
+fn bare(body: &[Node]) -> Vec<Node> {
+    let strip = |node: &Node| {
+        let mut node = node.clone();
+        node.source = Location::default();
+        if let NodeKind::Foreach(foreach) = &mut node.kind {
+            foreach.body = bare(&foreach.body);
+        }
+        node
+    };
+    body.iter().map(strip).collect()
+}
+
+/// The sizes of the batches that the first `count` children make.
+fn batches(kind: &NodeKind, count: usize) -> Vec<usize> {
+    let NodeKind::Rolling(rolling) = kind else {
+        return Vec::new();
+    };
+    let mut left = count;
+    let sizes = rolling.batches.iter().map(Vec::len).filter(|size| *size > 0);
+    sizes
+        .take_while(|size| {
+            let within = left > 0;
+            left = left.saturating_sub(*size);
+            within
+        })
+        .collect()
+}
+
+fn remap(node: &mut Node, places: &[NodeIndex]) {
+    let place = |at: &mut NodeIndex| {
+        if let Some(place) = places.get(at.index()) {
+            *at = *place;
+        }
+    };
+    node.parent.iter_mut().for_each(place);
+    node.needs.iter_mut().for_each(place);
+    match &mut node.kind {
+        NodeKind::Sequence { children }
+        | NodeKind::Parallel { children, .. }
+        | NodeKind::Dag { children, .. } => children.iter_mut().for_each(place),
+        NodeKind::Rolling(rolling) => rolling.batches.iter_mut().flatten().for_each(place),
+        NodeKind::Block { body, rescue, always } => {
+            std::iter::once(body).chain(rescue).chain(always).for_each(place);
+        }
+        NodeKind::Foreach(_)
+        | NodeKind::Action(_)
+        | NodeKind::Wait { .. }
+        | NodeKind::Watch(_)
+        | NodeKind::Approve { .. }
+        | NodeKind::Checklist(_) => {}
+    }
+}
+
+/// Whether a graph is a tree as all graphs are. One from a journal need not be.
+fn sound(graph: &Graph) -> Result<(), String> {
+    if graph.format != FORMAT {
+        return Err(format!("its format is {}, not {FORMAT}", graph.format));
+    }
+    let mut ids = BTreeSet::new();
+    let mut owned = vec![false; graph.nodes.len()];
+    for (at, node) in (0..).map(NodeIndex).zip(&graph.nodes) {
+        if !ids.insert(node.id.as_str()) {
+            return Err(format!("two steps have the id `{}`", node.id));
+        }
+        let root = at == NodeIndex::ROOT;
+        if node.parent.is_none() != root || node.parent.is_some_and(|parent| parent >= at) {
+            return Err(format!("`{}` stands before its group", node.id));
+        }
+        if node.needs.iter().any(|need| need.index() >= graph.nodes.len()) {
+            return Err(format!("`{}` needs a step that is not there", node.id));
+        }
+        for child in children(&node.kind) {
+            let is_own = graph
+                .nodes
+                .get(child.index())
+                .is_some_and(|child| child.parent == Some(at));
+            if !is_own || std::mem::replace(&mut owned[child.index()], true) {
+                return Err(format!("`{}` has a step that is not its own", node.id));
+            }
+        }
+    }
+    if graph.nodes.is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    Ok(())
+}
