@@ -32,6 +32,27 @@ const EXAMPLES: &[(&str, &[&str], i32, &[&str])] = &[
     ),
     ("secrets.yaml", &["-v"], 0, &["logging in with ***"]),
     (
+        "invariants.yaml",
+        &["-v"],
+        0,
+        &["web-3/undrain", "web-1/after~invariant"],
+    ),
+    (
+        "invariants.yaml",
+        &["-p", "healthy=1"],
+        1,
+        &["web-1/drain~invariant", "alive >= 2"],
+    ),
+    (
+        "invariants.yaml",
+        &["-p", "upgrade=false"],
+        1,
+        &[
+            "`max_unavailable: 34%, targets: group:web (1 of 3)` does not allow",
+            "by `upgrade/foreach_node/web-1/drain`",
+        ],
+    ),
+    (
         "phases.yaml",
         &["-p", "break=true"],
         3,

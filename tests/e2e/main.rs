@@ -13,6 +13,7 @@ mod examples;
 mod flow;
 mod import;
 mod interrupt;
+mod invariants;
 mod lock;
 mod matrix;
 mod preview;

@@ -113,12 +113,33 @@ pub struct Header {
     /// Who is told when a run leaves its engine.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notify: Vec<Notification>,
+    /// What must hold all the time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub invariants: Vec<Invariant>,
     /// When it runs by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
     /// Which of the plans in its file it is, if there are several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<String>,
+}
+
+/// No more than so many targets may be down at once: a step that would take down one more does not start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invariant {
+    /// The most targets that may be down at once.
+    pub max_unavailable: u32,
+    /// The targets that are counted, by name; all if there are none named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub targets: Option<Vec<String>>,
+    /// How the plan says it, for messages: `max_unavailable: 25%, targets: group:web`.
+    pub written: String,
+}
+
+impl std::fmt::Display for Invariant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.written)
+    }
 }
 
 /// Tells somebody that a run has left its engine.
@@ -352,7 +373,7 @@ pub struct ActionStep {
     pub probes: bool,
     /// Copied: whether `before` is captured first.
     pub records_before: bool,
-    /// Copied: the change in the number of available targets.
+    /// The change in the number of available targets: the action's own, or what the step says of itself.
     pub availability: i8,
 }
 
@@ -395,8 +416,8 @@ pub struct Retry {
     pub max: Duration,
     /// Whether each pause is drawn from 50–100 % of its length, by the run's seed.
     pub jitter: bool,
-    /// The classes of failures that are tried again; empty is all but `denied`, `invalid`, `cancelled`, `rejected`
-    /// and `template`.
+    /// The classes of failures that are tried again; empty is all but `denied`, `invalid`, `cancelled`, `rejected`,
+    /// `invariant` and `template`.
     pub on: Vec<FailureKind>,
 }
 

@@ -170,6 +170,8 @@ pub enum FailureKind {
     Lost,
     /// A person or a policy said no.
     Rejected,
+    /// The step would have broken an invariant of the plan, and was not started.
+    Invariant,
     /// A template or condition could not be evaluated at run time.
     Template,
     /// Anything else.
@@ -191,6 +193,7 @@ impl fmt::Display for FailureKind {
             Self::Cancelled => "cancelled",
             Self::Lost => "lost",
             Self::Rejected => "rejected",
+            Self::Invariant => "invariant",
             Self::Template => "template",
             Self::Other => "other",
         })

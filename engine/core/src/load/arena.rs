@@ -28,6 +28,13 @@ impl Arena {
         index
     }
 
+    /// Lets two nodes change their ids.
+    pub(super) fn swap_ids(&mut self, one: NodeIndex, other: NodeIndex) {
+        let id = self.nodes[one.index()].id.clone();
+        let other = &mut self.nodes[other.index()].id;
+        self.nodes[one.index()].id = std::mem::replace(other, id);
+    }
+
     pub(super) fn id(&self, index: NodeIndex) -> String {
         self.nodes[index.index()].id.as_str().to_owned()
     }

@@ -113,7 +113,9 @@ pub(super) fn lower(
         names,
         overrides: Overrides::new(&plan.overrides),
         settler,
+        conditions: Vec::new(),
     };
+    lowering.conditions = lowering.conditions(&plan.invariants);
     arena.at(NodeIndex::ROOT).kind = lowering.phases(&mut arena, NodeIndex::ROOT, &phases, &Place::default());
     drop(phases);
     let notify = lowering.notifications(&plan.notify);
@@ -139,10 +141,12 @@ pub(super) fn lower(
         })
         .collect();
 
+    let invariants = plan.invariants.limits(&inventory.targets, report);
     let mut graph = Graph {
         format: FORMAT,
         header: Header {
             notify,
+            invariants,
             ..header(request, &plan, locks, report)
         },
         params: values.open,
@@ -151,6 +155,7 @@ pub(super) fn lower(
         nodes: arena.nodes,
     };
     expand(&mut graph, &settler, report);
+    plan.invariants.foresee(&graph, report);
     Some((graph, values.secret))
 }
 
@@ -171,6 +176,7 @@ fn header(request: &LoadRequest<'_>, plan: &Plan, locks: Vec<LockName>, report: 
         secrets: plan.secret_sources(),
         schedule: plan.schedule.clone(),
         notify: Vec::new(),
+        invariants: Vec::new(),
         entry: plan.entry.clone(),
     }
 }

@@ -3,6 +3,7 @@
 use super::arena::Arena;
 use super::bind::{self, Actions};
 use super::dag;
+use super::invariant::{Condition, GUARDED};
 use super::library::Library;
 use super::names::{Names, Use, View};
 use super::overrides::Overrides;
@@ -55,6 +56,8 @@ pub(super) struct Lowering<'a, 'b> {
     pub(super) names: Names,
     pub(super) overrides: Overrides,
     pub(super) settler: Settler,
+    /// Conditions that are checked beside the steps that have an effect on availability.
+    pub(super) conditions: Vec<Condition>,
 }
 
 impl Lowering<'_, '_> {
@@ -325,7 +328,8 @@ impl Lowering<'_, '_> {
             self.report.error("too-deep", step.span, message);
             NodeKind::Sequence { children: Vec::new() }
         } else {
-            self.kind(arena, index, &bound, name.as_deref(), &place)
+            let kind = self.kind(arena, index, &bound, name.as_deref(), &place);
+            self.guard(arena, index, kind, (&segment, step.span))
         };
         if let Some(name) = name {
             let in_loop = self.names.steps.get(&name).copied().unwrap_or(around.in_loop);
@@ -334,8 +338,12 @@ impl Lowering<'_, '_> {
         }
         let source = self.report.location(step.span);
         let node = arena.at(index);
-        // Without the number that made the id unique: it is what templates call the step by.
-        node.name = segment;
+        // Without the number that made the id unique: it is what templates call the step by. One with checks before it
+        // is the last in a sequence with a name of its own.
+        node.name = match node.id.as_str().strip_suffix(GUARDED) {
+            Some(_) => format!("{segment}{GUARDED}"),
+            None => segment,
+        };
         node.kind = kind;
         node.bindings = bindings;
         node.when = bound.options.when.map(|when| when.value);

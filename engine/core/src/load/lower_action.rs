@@ -60,7 +60,7 @@ impl Lowering<'_, '_> {
             read_only,
             probes: spec.probes,
             records_before: spec.records_before,
-            availability: spec.availability,
+            availability: options.availability.unwrap_or(spec.availability),
         })
     }
 
@@ -85,7 +85,7 @@ impl Lowering<'_, '_> {
     }
 
     /// A call of an action that only reads.
-    fn reading_call(&mut self, call: &Call, what: &str, view: &View) -> Option<ActionCall> {
+    pub(super) fn reading_call(&mut self, call: &Call, what: &str, view: &View) -> Option<ActionCall> {
         let bound = self.call(call, view)?;
         if let Some(spec) = self.actions.get(&bound.action)
             && !spec.only_reads(&bound.with)

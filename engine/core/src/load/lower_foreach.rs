@@ -61,7 +61,8 @@ impl Lowering<'_, '_> {
             NodeKind::Sequence { children: Vec::new() },
         ));
         let mark = self.names.ended.mark();
-        let children = self.sequence(&mut body, NodeIndex::ROOT, &foreach.steps, &inner);
+        let mut children = self.sequence(&mut body, NodeIndex::ROOT, &foreach.steps, &inner);
+        self.check_after(&mut body, &mut children);
         self.names.ended.back_to(mark);
         body.at(NodeIndex::ROOT).kind = NodeKind::Sequence { children };
         let size = match &options.batch_size {

@@ -13,6 +13,7 @@ mod dag;
 mod discover;
 mod entries;
 mod foreign;
+mod invariant;
 mod inventory;
 mod keys;
 mod library;

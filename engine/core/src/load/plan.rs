@@ -3,6 +3,7 @@
 use super::calendar;
 use super::call::{self, Call};
 use super::foreign;
+use super::invariant::{self, Invariants};
 use super::keys::{AGE, AGE_IDENTITY, BODIES, DEFAULTS, ON_FAILURE, Object, PLAN, SECRET, STRATEGY};
 use super::lock::{self, Locks};
 use super::monitors;
@@ -42,6 +43,7 @@ pub(super) struct Plan {
     pub(super) overrides: Vec<Entry>,
     pub(super) schedule: Option<Schedule>,
     pub(super) notify: Vec<Notify>,
+    pub(super) invariants: Invariants,
     pub(super) phases: Vec<Phase>,
     /// What stands behind `#`, of a plan that is one of several in its file.
     pub(super) entry: Option<String>,
@@ -130,9 +132,6 @@ pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Option<Plan> {
         return None;
     };
     check_language(&fields, report);
-    if let Some(span) = fields.key("invariants") {
-        report.warning("no-effect", span, "`invariants` has no effect yet");
-    }
     let times = fields.get("schedule");
     let (phases, parts) = match body.key.value.as_str() {
         "phases" => (Some(&body.value), None),
@@ -188,6 +187,10 @@ pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Option<Plan> {
         notify: fields
             .get("notify")
             .map_or_else(Vec::new, |yaml| notify::read(yaml, report)),
+        invariants: match (fields.get("invariants"), fields.key("invariants")) {
+            (Some(yaml), Some(key)) => invariant::read(yaml, key, report),
+            _ => Invariants::default(),
+        },
         phases: phases.map_or_else(Vec::new, |yaml| phase::read_all(yaml, report)),
         entry: None,
         holds_parts: parts.is_some(),

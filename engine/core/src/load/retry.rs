@@ -52,6 +52,7 @@ const KINDS: &[FailureKind] = &[
     FailureKind::Cancelled,
     FailureKind::Lost,
     FailureKind::Rejected,
+    FailureKind::Invariant,
     FailureKind::Template,
     FailureKind::Other,
 ];

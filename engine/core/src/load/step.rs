@@ -98,6 +98,7 @@ pub(super) struct Options {
     pub(super) expect: Vec<Spanned<String>>,
     pub(super) probe: Option<Box<Call>>,
     pub(super) rollback: Option<Vec<Call>>,
+    pub(super) availability: Option<i8>,
     pub(super) checkpoint: Option<Spanned<String>>,
     pub(super) on_failure: Option<OnFailure>,
 }
@@ -115,6 +116,7 @@ impl Options {
             expect: or(self.expect, base.expect),
             probe: self.probe.or(base.probe),
             rollback: self.rollback.or(base.rollback),
+            availability: self.availability.or(base.availability),
             checkpoint: self.checkpoint.or(base.checkpoint),
             on_failure: self.on_failure.or(base.on_failure),
         }
@@ -141,6 +143,7 @@ impl Options {
                 .and_then(|yaml| call::read(yaml, report))
                 .map(Box::new),
             rollback: fields.get("rollback").map(|yaml| call::read_all(yaml, report)),
+            availability: fields.word("availability", AVAILABILITIES, &[-1, 0, 1], report),
             checkpoint: fields.text("checkpoint", report),
             on_failure: fields.word("on_failure", ON_FAILURE, ON_FAILURES, report),
         }
@@ -181,7 +184,14 @@ const FORMS: &[(&str, &[&str])] = &[
     (
         "action",
         &[
-            "with", "target", "retry", "timeout", "expect", "probe", "rollback",
+            "with",
+            "target",
+            "retry",
+            "timeout",
+            "expect",
+            "probe",
+            "rollback",
+            "availability",
         ],
     ),
     ("parallel", &["max_parallel"]),
@@ -215,6 +225,8 @@ const FORMS: &[(&str, &[&str])] = &[
     ("watch", &["target"]),
     ("run", &["params"]),
 ];
+/// What a step may say of its effect on the availability of its target.
+const AVAILABILITIES: &[&str] = &["-1", "0", "1"];
 const COMMON: &[&str] = &["id", "description", "when", "needs", "checkpoint", "on_failure"];
 /// Options of a `foreach_node` that may stand below it in the list, as in the seed of the language.
 const SIBLINGS: &[&str] = &[

@@ -7,6 +7,7 @@
 //! as its step found them.
 
 use super::AT_RUN_TIME;
+use super::build::target_name;
 use caxplan_model::{ActionStep, Graph, Items, Node, NodeIndex, NodeKind, OnFailure, StepId, Undo};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -188,9 +189,11 @@ fn key(
     names: &mut Names,
 ) -> Key {
     let node = NodeIndex(u32::try_from(at).unwrap_or(u32::MAX));
-    if let Some(name) = target(node) {
-        return names.key(name);
-    }
+    names.key(target(node).unwrap_or_else(|| nameless(nodes, at, action)))
+}
+
+/// What tells the target of an action from others, if its name is not known.
+fn nameless(nodes: &[Node], at: usize, action: &ActionStep) -> String {
     let mut scope = nodes[at].parent;
     while let Some(group) = scope.filter(|group| nodes[group.index()].bindings.is_empty()) {
         scope = nodes[group.index()].parent;
@@ -200,7 +203,18 @@ fn key(
         Some(text) => text.clone(),
         None => serde_json::to_string(&action.call.with).unwrap_or_default(),
     };
-    names.key(format!("‹{text}›{scope}"))
+    format!("‹{text}›{scope}")
+}
+
+/// What names the target of a step that takes it down or brings it back, as far as one can be told from another before
+/// the run. `None` for any other node.
+pub(crate) fn down_key(graph: &Graph, at: NodeIndex) -> Option<String> {
+    match &graph.node(at).kind {
+        NodeKind::Action(action) if action.availability != 0 => {
+            Some(target_name(graph, at).unwrap_or_else(|| nameless(&graph.nodes, at.index(), action)))
+        }
+        _ => None,
+    }
 }
 
 fn arena(

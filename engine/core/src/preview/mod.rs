@@ -9,6 +9,7 @@ mod build;
 mod diagram;
 mod foresight;
 mod history;
+mod invariant;
 pub(crate) mod markdown;
 mod tree;
 mod verdict;
@@ -22,7 +23,9 @@ pub use history::{History, Usual};
 pub use markdown::{DIFFERENCE_BYTES_MAX, PREVIEW_BYTES_MAX};
 pub use worst::WorstCase;
 
+pub(crate) use availability::down_key;
 pub(crate) use build::resolve_early as resolve_before_run;
+pub(crate) use invariant::{Broken, broken_for_sure, may_be_down};
 
 use caxplan_model::{
     CheckpointName, Digest, LockName, Map, NodeIndex, Notification, OnFailure, Schedule, StepId,

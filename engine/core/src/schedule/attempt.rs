@@ -33,8 +33,9 @@ impl Scheduler {
             while let Some(node) = self.queue.pop_front() {
                 self.live.set(node, Activity::Idle);
             }
-            return;
+            return self.forget_held();
         }
+        self.let_held_go();
         while self.live.slots < self.slots_max() {
             let Some(node) = self.queue.pop_front() else {
                 return;
@@ -64,8 +65,12 @@ impl Scheduler {
         if !self.may_start(node) {
             return;
         }
+        if self.hold_back(node) {
+            return;
+        }
         if self.action(node).records_before {
             self.live.set(node, Activity::Preparing);
+            self.recount_target_of(node);
             let attempt = self.next_attempt(node);
             turn.out.push(Command::Prepare { node, attempt });
         } else {
@@ -97,6 +102,7 @@ impl Scheduler {
             return;
         }
         self.live.set(node, Activity::Idle);
+        self.recount_target_of(node);
         // If the run was paused and went on in between, the group around the step may not have come to it again: its
         // condition is asked anew, and then the step is prepared anew.
         let parent = self.state.parent(node);

@@ -26,6 +26,7 @@ pub(super) fn retries(retry: &Retry, cause: &Cause) -> bool {
                 | FailureKind::Invalid
                 | FailureKind::Cancelled
                 | FailureKind::Rejected
+                | FailureKind::Invariant
                 | FailureKind::Template
         )
     } else {

@@ -9,6 +9,7 @@ mod backoff;
 mod check;
 mod event;
 mod group;
+mod invariant;
 mod live;
 mod replace;
 mod resume;

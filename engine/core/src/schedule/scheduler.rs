@@ -1,6 +1,7 @@
 //! The hub: takes one event, looks at the nodes that it concerns, and decides whether the run is over.
 
 use super::event::{Command, Event, Interrupt};
+use super::invariant::Availability;
 use super::live::{Activity, Live, Question};
 use super::state::{Cancel, State};
 use super::status::{Failure, NodeStatus};
@@ -27,6 +28,8 @@ pub struct Scheduler {
     pub(super) todo: VecDeque<NodeIndex>,
     /// Steps that wait until fewer run.
     pub(super) queue: VecDeque<NodeIndex>,
+    /// What is down, and steps that wait until less is.
+    pub(super) availability: Availability,
     /// Children of a graph of needs whose needs have ended well, by their group.
     pub(super) ready: BTreeMap<NodeIndex, VecDeque<NodeIndex>>,
     /// Uncertain failures that are not recorded before a probe has answered.
@@ -57,6 +60,7 @@ impl Scheduler {
             state,
             todo: VecDeque::new(),
             queue: VecDeque::new(),
+            availability: Availability::default(),
             ready: BTreeMap::new(),
             held: BTreeMap::new(),
             intervals: BTreeMap::new(),
@@ -160,6 +164,7 @@ impl Scheduler {
         let at = turn.now;
         self.append(Record::Resumed { at, in_doubt, from }, turn);
         self.live = Live::new(self.state.graph.nodes.len());
+        self.count_down_anew();
         self.taken_up = true;
         self.to_undo = None;
         self.cleaning = None;
@@ -200,6 +205,7 @@ impl Scheduler {
     fn walk_anew(&mut self) {
         self.live.reset();
         self.queue.clear();
+        self.forget_held();
         self.ready.clear();
         self.todo.clear();
         let cleaning = self.cleaning.filter(|_| self.state.run.cancel.is_some());
@@ -317,6 +323,7 @@ impl Scheduler {
         if let Err(error) = self.state.apply(&record) {
             panic!("the scheduler decides legal records only: {error}");
         }
+        self.note_availability(&record);
         turn.out.push(Command::Append(record));
     }
 
@@ -355,6 +362,9 @@ impl Scheduler {
         }
         if self.live.sleeping > 0 {
             return false;
+        }
+        if self.live.waiting == 0 && self.refuse_held(turn) {
+            return true;
         }
         assert!(
             self.live.waiting > 0,

@@ -1,5 +1,6 @@
 //! What must hold of every run, judged from its records alone, with no help from the scheduler.
 
+use crate::down::Down;
 use caxplan_model::{
     ActionStep, Answer, AttemptNo, Graph, InDoubtPolicy, NodeIndex, NodeKind, OnFailure, Outcome, Record,
     RunEnd, Undo, UndoEnd, WaitReason,
@@ -77,6 +78,7 @@ pub(crate) struct Judge {
     /// Loops that were expanded: by which record, what they were before, and all elements that they have had.
     loops: BTreeMap<NodeIndex, (u64, NodeKind, Vec<NodeIndex>)>,
     records: u64,
+    down: Down,
     policy: InDoubtPolicy,
     paused: bool,
     cancel: bool,
@@ -95,6 +97,7 @@ impl Judge {
             graph: graph.clone(),
             loops: BTreeMap::new(),
             records: 0,
+            down: Down::default(),
             policy: InDoubtPolicy::Ask,
             paused: false,
             cancel: false,
@@ -146,6 +149,7 @@ impl Judge {
     /// Takes in the next record, which must not break an invariant.
     pub(crate) fn record(&mut self, record: &Record) -> Verdict {
         self.records += 1;
+        self.down.take_in(&self.graph, record)?;
         self.revive_groups(record);
         self.take_in(record)?;
         // A group whose time is over has failed when the last of it has ended.

@@ -6,6 +6,7 @@
 // Tests may read the environment and use both cores; the engine itself may not.
 #![allow(clippy::disallowed_methods)]
 
+mod down;
 mod judge;
 mod plan;
 mod rng;

@@ -1,5 +1,6 @@
 //! A driver whose adapters, people and power supply all fail, and the world that it acts on.
 
+use crate::down;
 use crate::judge::Judge;
 use crate::plan;
 use crate::rng::Rng;
@@ -68,7 +69,10 @@ pub(crate) struct World {
 /// Runs one seed to its end. A fault comes with the plan and the journal if `explain` is set.
 pub(crate) fn run(seed: u64, sabotage: Option<Sabotage>, explain: bool) -> Result<RunEnd, String> {
     let mut rng = Rng::new(seed);
-    let graph = plan::plan(&mut rng);
+    let mut graph = plan::plan(&mut rng);
+    if seed % 3 == 0 {
+        down::restrict(&mut graph, &mut Rng::new(seed));
+    }
     let mut world = World {
         judge: Judge::new(&graph),
         scheduler: Scheduler::new(State::new(graph.clone())),
@@ -114,6 +118,9 @@ impl World {
                 Over::Left(end) if !end.is_resumable() => return self.check_end(end),
                 Over::Left(_) | Over::Crashed => {}
             }
+        }
+        if down::was_refused(&self.journal) {
+            return Ok(RunEnd::Failed);
         }
         Err("the run does not end, although nothing fails any more".to_owned())
     }

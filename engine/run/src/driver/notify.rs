@@ -191,6 +191,7 @@ fn is_worth_trying(outcome: &Outcome) -> bool {
             | FailureKind::NotFound
             | FailureKind::Cancelled
             | FailureKind::Rejected
+            | FailureKind::Invariant
             | FailureKind::Template => false,
             _ => *effect == FailureEffect::None,
         },

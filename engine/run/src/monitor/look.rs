@@ -202,6 +202,7 @@ fn of_action(outcome: &Outcome) -> (Verdict, String) {
         | FailureKind::Cancelled
         | FailureKind::Lost
         | FailureKind::Rejected
+        | FailureKind::Invariant
         | FailureKind::Template
         | FailureKind::Other => Verdict::Unknown,
     };

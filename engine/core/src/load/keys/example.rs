@@ -26,7 +26,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
                 "notify",
                 "[{on: [failed, stuck], shell.run: {argv: [tell, \"{{ run.message }}\"]}}]",
             ),
-            ("invariants", "{max_unavailable: 1}"),
+            ("invariants", "[{max_unavailable: 1, targets: group:web}]"),
             ("overrides", "{upgrade/canary: {timeout: 20m}}"),
             ("schedule", "{cron: \"0 2 * * *\", timezone: Europe/Berlin}"),
             (

@@ -207,8 +207,8 @@ pub(in crate::load) static PLAN: Object = Object {
         ),
         key(
             "invariants",
-            Shape::Any,
-            "What must hold all the time. Has no effect yet.",
+            Shape::OneOrMany(&Shape::Object(&INVARIANT)),
+            "What must hold all the time, or a step that would break it does not start.",
         ),
         key(
             "upgrade_strategy",
@@ -280,6 +280,34 @@ pub(in crate::load) static AGE_IDENTITY: Object = Object {
         Shape::Text,
         "The environment variable that holds the identity itself.",
     )],
+};
+
+pub(in crate::load) static INVARIANT: Object = Object {
+    name: "an invariant",
+    schema: "invariant",
+    required: &[],
+    keys: &[
+        key(
+            "max_unavailable",
+            Shape::Text,
+            "The most targets that may be down at once: a number, or a percentage of those that are counted.",
+        ),
+        key(
+            "targets",
+            Shape::Text,
+            "Which targets are counted, as a selector (`group:web`); all if it is not given.",
+        ),
+        key(
+            "condition",
+            Shape::Text,
+            "What must hold before each step that takes a target down, and after each element of a loop with such steps.",
+        ),
+        key(
+            "observe",
+            Shape::Call,
+            "The action that only reads, whose output the condition sees, as the checks of a watch do.",
+        ),
+    ],
 };
 
 pub(in crate::load) static NOTIFICATION: Object = Object {

@@ -135,6 +135,11 @@ pub(in crate::load) static STEP: Object = Object {
         ),
         key("rollback", Shape::OneOrMany(&Shape::Call), "How to undo it."),
         key(
+            "availability",
+            Shape::Text,
+            "Its effect on its target: -1 takes it down, 1 brings it back, 0 neither; else as its action says.",
+        ),
+        key(
             "checkpoint",
             Shape::Text,
             "The point that is reached when it has ended well.",
