@@ -48,8 +48,8 @@ const EXAMPLES: &[(&str, &[&str], i32, &[&str])] = &[
         &["-p", "upgrade=false"],
         1,
         &[
-            "`max_unavailable: 34%, targets: group:web (1 of 3)` does not allow",
-            "by `upgrade/foreach_node/web-1/drain`",
+            "which `max_unavailable: 34%, targets: group:web (1 of 3)`",
+            "does not allow; down now: `web-",
         ],
     ),
     (

@@ -51,7 +51,10 @@ fn a_server_that_does_not_come_back_stops_the_next_from_being_taken_down() {
     let end = sandbox.caxplan(&["run", "plan.yaml", "-v", "-p", "broken=two"]);
     let all = format!("{}\n{}", end.stdout, end.stderr);
     assert_eq!(end.code, 1, "{all}");
-    assert!(all.contains("roll/foreach_node/two/after~invariant"), "{all}");
+    assert!(
+        all.contains("roll/two/after~invariant: alive was 2, expected >= 3"),
+        "{all}"
+    );
     assert!(!all.contains("three/drain"), "{all}");
     assert!(
         sandbox.path().join("alive/three").exists(),

@@ -93,12 +93,16 @@ fn affect(nodes: &mut [Node], rng: &mut Rng) {
     }
 }
 
-/// Whether the last engine left a step alone because of an invariant: then the run may never end well.
-pub(crate) fn was_refused(journal: &[Record]) -> bool {
+/// Whether one of the last engines refused a step because of an invariant: then the run may never end well.
+pub(crate) fn was_refused(journal: &[Record], engines: u32) -> bool {
+    let mut left = engines;
     journal
         .iter()
         .rev()
-        .take_while(|record| !matches!(record, Record::Resumed { .. }))
+        .take_while(|record| {
+            left -= u32::from(matches!(record, Record::Resumed { .. }));
+            left > 0
+        })
         .any(|record| match record {
             Record::StepEnded { outcome, .. } => outcome
                 .cause()

@@ -119,7 +119,7 @@ impl World {
                 Over::Left(_) | Over::Crashed => {}
             }
         }
-        if down::was_refused(&self.journal) {
+        if down::was_refused(&self.journal, CALM_SESSIONS) {
             return Ok(RunEnd::Failed);
         }
         Err("the run does not end, although nothing fails any more".to_owned())
