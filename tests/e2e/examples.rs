@@ -41,7 +41,7 @@ const EXAMPLES: &[(&str, &[&str], i32, &[&str])] = &[
         "invariants.yaml",
         &["-p", "healthy=1"],
         1,
-        &["web-1/drain~invariant", "alive >= 2"],
+        &["drain~invariant", "alive was 1, expected >= 2"],
     ),
     (
         "invariants.yaml",

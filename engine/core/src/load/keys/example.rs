@@ -63,6 +63,15 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "invariant",
+        &[
+            ("max_unavailable", "25%"),
+            ("targets", "group:web"),
+            ("condition", "alive >= 2"),
+            ("observe", "{http.request: {url: \"http://localhost/metrics\"}}"),
+        ],
+    ),
+    (
         "phase",
         &[
             ("name", "rolling_upgrade"),
@@ -260,6 +269,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
                 "{shell.run: {argv: [test, -e, /srv/done], changes: false}}",
             ),
             ("rollback", "{shell.run: {argv: [rm, /srv/done]}}"),
+            ("availability", "-1"),
             ("checkpoint", "canary-upgraded"),
             ("parallel", "[{wait: 1s}, {wait: 2s}]"),
             ("max_parallel", "4"),

@@ -16,7 +16,8 @@ pub(in crate::load) use documents::{
 pub(in crate::load) use inventory::{GROUP, INVENTORY, INVENTORY_FILE, TARGET};
 pub(in crate::load) use library::LIBRARY;
 pub(in crate::load) use plan::{
-    AGE, AGE_IDENTITY, DEFAULTS, INVARIANT, LOCK, NOTIFICATION, PARAM, PHASE, PLAN, SCHEDULE, SECRET, STRATEGY,
+    AGE, AGE_IDENTITY, DEFAULTS, INVARIANT, LOCK, NOTIFICATION, PARAM, PHASE, PLAN, SCHEDULE, SECRET,
+    STRATEGY,
 };
 pub(in crate::load) use step::{LOOP, RETRY, STEP, WATCH};
 pub(in crate::load) use test::{ANSWERS, CASE, ENDS, EXPECT, FAILS, FATE, TEST, TRUTHS};
