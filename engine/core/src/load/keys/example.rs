@@ -136,6 +136,10 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ),
     ("lock", &[("name", "cluster")]),
     (
+        "case",
+        &[("steps", "{upgrade/node-2/health_check: {fails: true}}")],
+    ),
+    (
         "maintenance_schedule",
         &[
             ("daily", "\"0 3 * * *\""),
