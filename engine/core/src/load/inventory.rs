@@ -8,7 +8,7 @@ use super::read::{Fields, mapping, one_or_many, text, texts};
 use super::report::Report;
 use super::step::{self, Step};
 use super::suggest::did_you_mean;
-use super::yaml::{Entry, Spanned, Yaml, to_map};
+use super::yaml::{Entry, Kind, Spanned, Yaml, to_map};
 use crate::select::Selector;
 use caxplan_model::{Map, Target};
 use std::collections::BTreeMap;
@@ -20,6 +20,8 @@ pub(super) struct Inventory {
     /// Actions that know of more targets.
     pub(super) sources: Vec<Call>,
     groups: Vec<Entry>,
+    /// Whether `targets` cannot be read at all, so that nobody knows which there are.
+    is_unreadable: bool,
     pub(super) vars: Vec<Entry>,
     pub(super) params: Vec<Entry>,
     pub(super) provision: Vec<Step>,
@@ -59,6 +61,9 @@ pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Inventory {
         .collect();
     Inventory {
         targets,
+        is_unreadable: fields
+            .get("targets")
+            .is_some_and(|yaml| !matches!(yaml.kind, Kind::Map(_))),
         sources: fields.get("from").map_or_else(Vec::new, |yaml| {
             one_or_many(yaml)
                 .iter()
@@ -112,6 +117,7 @@ impl Inventory {
 
     /// Brings targets and groups together, when all targets are known. `all_known` says that there are no others.
     pub(super) fn join_groups(&mut self, all_known: bool, report: &mut Report) {
+        let all_known = all_known && !self.is_unreadable;
         let groups = std::mem::take(&mut self.groups);
         let mut parents: Vec<(String, Vec<Spanned<String>>)> = Vec::new();
         let mut given = Vec::new();

@@ -232,6 +232,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         &[
             ("targets", "{node-1: {groups: [storage], vars: {port: 8081}}}"),
             ("groups", "{storage: {labels: {role: storage}}}"),
+            ("from", "{shell.run: {argv: [./targets.sh], changes: false}}"),
             ("vars", "{api: \"http://localhost:8080\"}"),
             ("params", "{version: 1.2.0}"),
             ("provision", "[{shell.run: {argv: [echo, ready]}}]"),
@@ -249,8 +250,62 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         "group",
         &[
             ("targets", "[node-1, node-2]"),
+            ("groups", "[web, db]"),
             ("labels", "{role: storage, zone: a}"),
             ("vars", "{port: 8081}"),
+        ],
+    ),
+    (
+        "fails",
+        &[("kind", "timeout"), ("message", "disk full"), ("attempts", "2")],
+    ),
+    (
+        "fate",
+        &[
+            ("output", "{exit_code: 0, stdout: ok}"),
+            ("before", "{version: 1.0.0}"),
+            ("fails", "{kind: exit, message: disk full}"),
+            ("in_doubt", "done"),
+        ],
+    ),
+    (
+        "expect",
+        &[
+            ("end", "rolled_back"),
+            ("ran", "[prepare, upgrade]"),
+            ("not_ran", "[finish]"),
+            ("skipped", "[canary]"),
+            ("failed", "[upgrade]"),
+            ("undone", "[prepare]"),
+            ("not_undone", "[]"),
+            ("attempts", "{upgrade: 3}"),
+            ("down", "[]"),
+            ("max_down", "1"),
+            ("within", "2h"),
+            ("conditions", "[\"steps.check.output.exit_code == 0\"]"),
+        ],
+    ),
+    (
+        "case",
+        &[
+            ("name", "a full disk is rolled back"),
+            ("params", "{version: 1.1.0}"),
+            ("env", "{REGION: eu}"),
+            ("secrets", "{token: secret}"),
+            ("steps", "{upgrade: {fails: {message: disk full}}}"),
+            ("answers", "{go_on: rejected}"),
+            ("expect", "{end: rolled_back, undone: [prepare]}"),
+        ],
+    ),
+    (
+        "test",
+        &[
+            ("caxplan", "1"),
+            ("plan", "upgrade.yaml"),
+            ("params", "{version: 1.1.0}"),
+            ("use", "actions/caxton.yaml"),
+            ("inventory", "inventories/local.yaml"),
+            ("cases", "[{name: all is well, expect: {end: succeeded}}]"),
         ],
     ),
     (
