@@ -537,6 +537,36 @@ fn a_watch_goes_on_where_it_stood_and_fails_on_too_many_breaches() {
 }
 
 #[test]
+fn a_wait_of_a_day_is_over_when_it_was_due_whatever_happened_meanwhile() {
+    const DAY: u64 = 24 * 60 * 60 * 1_000;
+    let mut graph = chain(1);
+    graph.nodes[1].kind = NodeKind::Wait {
+        duration: "24h".to_owned(),
+    };
+    let node = NodeIndex(1);
+    let evaluated = Event::Evaluated {
+        node,
+        value: Ok(Value::from("24h")),
+    };
+    let again = format!("timer 1 {DAY}");
+    check(
+        graph,
+        &[
+            (0, resume(), &["resumed", "evaluate 1 24h"]),
+            (0, evaluated, &["timer_set 1", &again]),
+            // The engine dies twice, and the second one is taken up when the time is over.
+            (3_600_000, resume(), &["resumed", &again]),
+            (DAY + 5, resume(), &["resumed", &again]),
+            (
+                DAY + 5,
+                Event::Timer { node },
+                &["timer_fired 1", "run_ended", "finish Succeeded"],
+            ),
+        ],
+    );
+}
+
+#[test]
 fn a_resume_from_a_checkpoint_runs_again_what_came_after_it() {
     let mut graph = chain(2);
     graph.nodes[1].checkpoint = Some("prepared".into());

@@ -506,3 +506,198 @@ fn sound(graph: &Graph) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::State;
+    use caxplan_model::{
+        Digest, Graph, InDoubtPolicy, Node, NodeIndex, NodeKind, Record, RunEnd, StepId, Timestamp,
+    };
+
+    /// A phase `work` of waits.
+    fn plan(waits: &[(&str, &str)]) -> Graph {
+        let mut graph = Graph::empty("x");
+        let phase = NodeIndex(1);
+        let children: Vec<NodeIndex> = (2..).map(NodeIndex).take(waits.len()).collect();
+        graph.nodes[0].kind = NodeKind::Sequence {
+            children: vec![phase],
+        };
+        let kind = NodeKind::Sequence { children };
+        graph
+            .nodes
+            .push(Node::new(StepId::new("work"), Some(NodeIndex::ROOT), kind));
+        for (id, duration) in waits {
+            let kind = NodeKind::Wait {
+                duration: (*duration).to_owned(),
+            };
+            let id = StepId::new(format!("work/{id}"));
+            graph.nodes.push(Node::new(id, Some(phase), kind));
+        }
+        graph
+    }
+
+    const OLD: &[(&str, &str)] = &[("a", "1s"), ("b", "1s"), ("c", "1s"), ("d", "1s")];
+
+    /// `a` has ended, the timer of `b` is set, and the engine has died.
+    fn state() -> State {
+        let at = Timestamp(1);
+        let mut state = State::new(plan(OLD));
+        let records = [
+            Record::RunCreated {
+                at,
+                graph: Digest::ZERO,
+                seed: 1,
+                by: String::new(),
+            },
+            resumed(),
+            set(2),
+            Record::TimerFired {
+                at,
+                node: NodeIndex(2),
+            },
+            set(3),
+        ];
+        for record in &records {
+            state.apply(record).expect("legal");
+        }
+        state
+    }
+
+    fn resumed() -> Record {
+        Record::Resumed {
+            at: Timestamp(1),
+            in_doubt: InDoubtPolicy::Ask,
+            from: None,
+        }
+    }
+
+    fn set(node: u32) -> Record {
+        Record::TimerSet {
+            at: Timestamp(1),
+            node: NodeIndex(node),
+            due: Timestamp(9),
+        }
+    }
+
+    fn replaced(graph: Graph) -> Record {
+        Record::PlanReplaced {
+            at: Timestamp(2),
+            by: "me@here".to_owned(),
+            plan: "/x.yaml".to_owned(),
+            secret_params: Vec::new(),
+            changes: Vec::new(),
+            graph: Box::new(graph),
+        }
+    }
+
+    fn ids(state: &State) -> Vec<String> {
+        let nodes = state.graph().nodes.iter();
+        nodes.map(|node| node.id.to_string()).collect()
+    }
+
+    #[test]
+    fn the_same_plan_is_the_same_graph() {
+        let state = state();
+        assert_eq!(state.plan(), plan(OLD));
+        assert_eq!(state.replacement(&plan(OLD)).as_ref(), Ok(state.graph()));
+    }
+
+    #[test]
+    fn what_has_records_keeps_its_index_and_what_is_new_is_appended() {
+        let mut state = state();
+        let new = plan(&[("a", "1s"), ("b", "1s"), ("d", "5s"), ("e", "1s")]);
+        let graph = state
+            .replacement(&new)
+            .expect("only what has not started changes");
+        state.apply(&replaced(graph)).expect("legal");
+        assert_eq!(
+            ids(&state),
+            ["", "work", "work/a", "work/b", "~4", "work/d", "work/e"]
+        );
+        assert_eq!(state.plan(), new);
+        // Once more, with what was there before: it is new.
+        let graph = state.replacement(&plan(OLD)).expect("it may come back");
+        state.apply(&replaced(graph)).expect("legal");
+        assert_eq!(
+            ids(&state),
+            ["", "work", "work/a", "work/b", "~4", "work/d", "~6", "work/c"]
+        );
+        // The records of what had begun go on by the same numbers, to the end.
+        let fired = |node: u32| Record::TimerFired {
+            at: Timestamp(9),
+            node: NodeIndex(node),
+        };
+        for record in [resumed(), fired(3), set(7), fired(7), set(5), fired(5)] {
+            state.apply(&record).expect("legal");
+        }
+        let end = Record::RunEnded {
+            at: Timestamp(9),
+            end: RunEnd::Succeeded,
+        };
+        state.apply(&end).expect("legal");
+        assert_eq!(state.status(NodeIndex::ROOT).word(), "succeeded");
+        let error = state
+            .apply(&replaced(state.graph().clone()))
+            .expect_err("it has ended");
+        assert_eq!(error.reason, "the run has ended for good");
+    }
+
+    #[test]
+    fn what_has_records_may_not_change_even_in_a_journal() {
+        fn check(waits: &[(&str, &str)], reason: &str) {
+            let mut state = state();
+            let refusals = state.replacement(&plan(waits)).expect_err("refused");
+            let refusals: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+            assert_eq!(refusals, [reason]);
+            let merged = state.merged(&plan(waits));
+            let error = state.apply(&replaced(merged)).expect_err("illegal");
+            assert_eq!(error.reason, reason);
+            assert_eq!(state.plan(), plan(OLD), "it is as it was");
+        }
+        check(
+            &[("a", "1s"), ("b", "2s"), ("c", "1s"), ("d", "1s")],
+            "`work/b` has started and would change: duration: \"1s\" → \"2s\"",
+        );
+        check(
+            &[("b", "1s"), ("c", "1s")],
+            "`work/a` has ended and would be gone",
+        );
+        check(
+            &[("a", "1s"), ("c", "1s"), ("b", "1s")],
+            "`work` has started and the order in it would change up to what has started: \
+             work/a, work/b → work/a, work/c",
+        );
+    }
+
+    #[test]
+    fn a_graph_that_is_no_tree_is_illegal() {
+        fn check(spoil: impl Fn(&mut Graph), reason: &str) {
+            let mut graph = plan(OLD);
+            spoil(&mut graph);
+            let error = state().apply(&replaced(graph)).expect_err("illegal");
+            assert!(error.reason.contains(reason), "{}", error.reason);
+        }
+        check(|graph| graph.format += 1, "its format is");
+        check(
+            |graph| graph.nodes[5].id = StepId::new("work/a"),
+            "two steps have the id",
+        );
+        check(
+            |graph| graph.nodes[1].parent = Some(NodeIndex(5)),
+            "stands before its group",
+        );
+        check(
+            |graph| graph.nodes[5].needs = vec![NodeIndex(99)],
+            "needs a step that is not there",
+        );
+        check(
+            |graph| {
+                graph.nodes[1].kind = NodeKind::Sequence {
+                    children: vec![NodeIndex(99)],
+                };
+            },
+            "has a step that is not its own",
+        );
+        check(|graph| graph.nodes.truncate(5), "has a step that is not its own");
+    }
+}

@@ -127,6 +127,39 @@ fn damage_is_seen() {
 }
 
 #[test]
+fn a_replaced_plan_is_read_again_and_damage_of_it_is_seen() {
+    let mut world = World::new();
+    let (id, mut tail) = world.create("01aa");
+    let mut graph = Graph::empty("x");
+    graph.vars.insert("word".to_owned(), "later".into());
+    let ended = Record::RunEnded {
+        at: Timestamp(5),
+        end: RunEnd::Failed,
+    };
+    let replaced = Record::PlanReplaced {
+        at: Timestamp(6),
+        by: "me@here".to_owned(),
+        plan: "/plans/y.yaml".to_owned(),
+        secret_params: vec!["key".to_owned()],
+        changes: vec!["the plan's vars.word changed".to_owned()],
+        graph: Box::new(graph.clone()),
+    };
+    // An engine that dies here has left the run as the one before it did, with another plan.
+    let batch = records(vec![ended, replaced.clone()]);
+    world.journal.commit(&id, &mut tail, &batch).expect("committed");
+    let stored = open(world.folder.path()).load(&id).expect("read");
+    assert_eq!(stored.records[2], replaced);
+    assert_eq!(stored.graph, Graph::empty("x"), "the one that it began with");
+    assert_eq!(stored.summary.plan, Path::new("/plans/y.yaml"));
+    assert_eq!(stored.summary.end, Some(RunEnd::Failed));
+    assert_eq!(stored.secret_params, ["key"]);
+    let damage = "UPDATE records SET body = replace(body, 'later', 'never') WHERE seq = 3";
+    world.journal.connection.execute_batch(damage).expect("damaged");
+    let error = world.journal.load(&id).expect_err("damaged");
+    assert!(error.to_string().contains("record 3 was altered"), "{error}");
+}
+
+#[test]
 fn a_full_disk_leaves_what_was_committed_and_says_so() {
     let mut world = World::new();
     let (id, mut tail) = world.create("01aa");
