@@ -48,7 +48,7 @@ impl Graph {
                     &BTreeMap::new(),
                 ),
                 rendering,
-            ))
+            ));
         };
         match self.output {
             Language::Mermaid => draw(Rendering::Mermaid),

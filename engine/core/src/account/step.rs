@@ -248,7 +248,7 @@ fn history(state: &State, records: &[Record], of: NodeIndex) -> (Vec<AttemptDeta
             },
             Record::Skipped { at, node, reason } if *node == of => say(*at, format!("skipped: {reason}")),
             Record::TimerSet { at, node, due } if *node == of => {
-                say(*at, format!("waits {}", due.since(*at)))
+                say(*at, format!("waits {}", due.since(*at)));
             }
             Record::TimerFired { at, node } if *node == of => say(*at, "its time was over".to_owned()),
             Record::Breached { at, node, detail } if *node == of => say(*at, format!("breach: {detail}")),

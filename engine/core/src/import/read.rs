@@ -103,7 +103,7 @@ impl Reader<'_> {
     fn heading(&mut self, level: HeadingLevel, line: usize) {
         let title = std::mem::take(&mut self.words).trim().to_owned();
         self.path.retain(|(above, _)| *above < level);
-        self.path.push((level, title.clone()));
+        self.path.push((level, title));
         self.sections.push(Section {
             title: self.title(),
             line,

@@ -12,7 +12,7 @@ mod plan;
 mod rng;
 mod world;
 
-use caxplan_core::simulate::{End, Model, Options, explore};
+use caxplan_core::simulate::{End, Model, Options, explore, tell};
 use caxplan_model::{Items, Node, NodeKind, RunEnd};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -104,10 +104,16 @@ fn surveys_of_random_plans_find_no_fault_of_the_engine() {
             scenarios += 1;
             let fault = row.ending.fault.as_deref().unwrap_or_default();
             assert!(row.ending.end != End::Faulty, "seed {seed}, {}: {fault}", row.id);
+            let timeline = || {
+                let script = row.id.parse().expect("an id of a scenario");
+                let (story, ending) = tell(&model, &script).expect("it was told before");
+                story.to_text(&ending)
+            };
             assert!(
                 row.ending.doubled.is_empty(),
-                "seed {seed}, {}: acted twice",
-                row.id
+                "seed {seed}, {}: acted twice\n{}",
+                row.id,
+                timeline()
             );
         }
     }
