@@ -17,6 +17,18 @@ const EXAMPLES: &[(&str, &[&str], i32, &[&str])] = &[
         0,
         &["approved by --yes of", "rest/upgrade_rest"],
     ),
+    (
+        "child-plan.yaml",
+        &[],
+        0,
+        &["keep/backup has 1m", "backup/copy/size", "child-plan succeeded"],
+    ),
+    (
+        "child-plan.yaml",
+        &["-p", "break=true"],
+        3,
+        &["keep/backup/copy/copy undone in", "Undone, in this order"],
+    ),
     ("phases.yaml", &[], 0, &["stage has 1m", "finish/finish in"]),
     (
         "inventory.yaml",

@@ -2,6 +2,7 @@
 
 mod account;
 mod adapters;
+mod child;
 mod cli;
 mod crash;
 mod documentation;

@@ -55,6 +55,11 @@ pub fn instantiate_again(
     for node in &graph.nodes {
         ids.give(node.id.as_str());
     }
+    // The phases of a child plan stand below its step.
+    let below = |name: &str| match foreach.params.is_empty() {
+        true => name.to_owned(),
+        false => prefix.clone(),
+    };
     let mut elements = Vec::with_capacity(items.len());
     let mut made = made.to_vec();
     for (number, item) in items.iter().enumerate() {
@@ -63,9 +68,21 @@ pub fn instantiate_again(
             elements.push(made.remove(known));
             continue;
         }
-        let name = ids.give(&join(&prefix, &segment(item, number)));
-        let bindings = bindings(&foreach, item, graph);
-        elements.push(append(graph, at, &foreach, &name, &bindings, &mut ids));
+        let own = if foreach.params.is_empty() {
+            segment(item, number)
+        } else {
+            "params".to_owned()
+        };
+        let name = ids.give(&join(&prefix, &own));
+        let bindings = bindings(&foreach, item, graph, at);
+        elements.push(append(
+            graph,
+            at,
+            &foreach,
+            [&name, &below(&name)],
+            &bindings,
+            &mut ids,
+        ));
     }
     graph.nodes[at.index()].kind = NodeKind::Rolling(Rolling {
         batches: elements.chunks(batch_size).map(<[NodeIndex]>::to_vec).collect(),
@@ -181,19 +198,25 @@ pub(crate) fn join(prefix: &str, rest: &str) -> String {
     }
 }
 
-fn bindings(foreach: &Foreach, item: &Value, graph: &Graph) -> Bindings {
+fn bindings(foreach: &Foreach, item: &Value, graph: &Graph, at: NodeIndex) -> Bindings {
     let mut bindings = Map::new();
-    if let Some(target) = as_target(item, graph) {
+    if foreach.params.is_empty()
+        && let Some(target) = as_target(item, graph, at)
+    {
         bindings.insert("target".to_owned(), target);
     }
     bindings.insert(foreach.var.clone(), item.clone());
     bindings
 }
 
-fn as_target(item: &Value, graph: &Graph) -> Option<Value> {
+fn as_target(item: &Value, graph: &Graph, at: NodeIndex) -> Option<Value> {
     match item {
         Value::Object(map) => map.get("name")?.is_string().then(|| item.clone()),
         Value::String(name) => {
+            // A child plan may have targets of its own.
+            if let Some(Value::Array(own)) = crate::preview::bound(graph, at, "targets") {
+                return own.iter().find(|target| target["name"] == *name).cloned();
+            }
             let target = graph.targets.iter().find(|target| target.name == *name)?;
             serde_json::to_value(target).ok()
         }
@@ -206,7 +229,7 @@ fn append(
     graph: &mut Graph,
     parent: NodeIndex,
     foreach: &Foreach,
-    name: &str,
+    [name, below]: [&str; 2],
     bindings: &Bindings,
     ids: &mut Ids,
 ) -> NodeIndex {
@@ -215,7 +238,7 @@ fn append(
         let mut node = template.clone();
         let id = match at {
             0 => name.to_owned(),
-            _ => ids.give(&join(name, template.id.as_str())),
+            _ => ids.give(&join(below, template.id.as_str())),
         };
         node.id = StepId::new(id);
         shift(&mut node, base);
@@ -292,6 +315,7 @@ mod tests {
                     ),
                     Node::new(StepId::new("drain"), Some(NodeIndex(0)), wait),
                 ],
+                params: caxplan_model::Map::new(),
             }),
         ));
         graph

@@ -7,6 +7,7 @@
 
 mod scan;
 
+pub(crate) use scan::as_expression;
 pub(crate) use scan::{FILTERS, unknown_function};
 
 use crate::condition;

@@ -191,6 +191,9 @@ pub struct Node {
     /// Marks a phase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<PhaseMark>,
+    /// Marks a step that runs another plan: all below it is that plan, which sees nothing of what is around it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub child: Option<ChildPlan>,
     /// Where it stands in the source.
     #[serde(default)]
     pub source: Location,
@@ -213,6 +216,7 @@ impl Node {
             checkpoint: None,
             bindings: Bindings::new(),
             phase: None,
+            child: None,
             source: Location::default(),
         }
     }
@@ -224,6 +228,20 @@ pub struct PhaseMark {
     /// Its description.
     #[serde(default)]
     pub description: String,
+}
+
+/// Says that a node is another plan. The plan's phases bind its `params`, `vars` and, if they are its own, `targets`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ChildPlan {
+    /// The plan: `FILE` or `FILE#ENTRY`.
+    pub plan: String,
+    /// Whether values of its parameters had to wait: its phases stand below a [`Foreach`] over one item then, which are
+    /// the parameters.
+    #[serde(default)]
+    pub late: bool,
+    /// What the plan around it sees as its output: templates, by name.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub outputs: Map,
 }
 
 /// What a node is.
@@ -331,6 +349,9 @@ pub struct Foreach {
     pub when: Option<String>,
     /// The element: a small graph whose root is a sequence; ids are relative.
     pub body: Vec<Node>,
+    /// Of a child plan whose parameters had to wait: what is declared of each. The only item are their values.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub params: Map,
 }
 
 /// What a `foreach` runs over.

@@ -53,7 +53,7 @@ impl Resolver<'_> {
             Some(_) | None => texts,
         };
         let mut scope = self.surroundings.scope(self.state, node, &texts);
-        let target = target_of(target, self.state, &mut scope).map_err(masked)?;
+        let target = target_of(target, self.state, node, &mut scope).map_err(masked)?;
         let with = if texts.are_plain() {
             call.with.clone()
         } else {

@@ -102,9 +102,15 @@ impl Surroundings {
 pub(crate) fn target_of(
     target: Option<&str>,
     state: &State,
+    node: NodeIndex,
     scope: &mut Scope,
 ) -> Result<Option<Target>, String> {
-    let targets = &state.graph().targets;
+    // A child plan may have targets of its own.
+    let own = match state.bindings(node).remove("targets") {
+        Some(own) => Some(serde_json::from_value::<Vec<Target>>(own).map_err(|error| error.to_string())?),
+        None => None,
+    };
+    let targets = own.as_ref().unwrap_or(&state.graph().targets);
     let Some(text) = target else {
         let bound = scope.root.get("target").and_then(|bound| bound.get("name"));
         return Ok(bound.and_then(|name| targets.iter().find(|target| *name == target.name).cloned()));

@@ -2,6 +2,7 @@
 
 use super::arena::Arena;
 use super::bind::Actions;
+use super::child::{Joined, checked_params};
 use super::discover::Asker;
 use super::inventory::{self, Inventory};
 use super::library::{self, Library};
@@ -104,6 +105,7 @@ pub(super) fn lower(
     let phases = with_provision(&inventory, std::mem::take(&mut plan.phases));
     let root = Node::new(StepId::new(""), None, NodeKind::Sequence { children: Vec::new() });
     let mut arena = Arena::new(root);
+    let mut joined = Joined::of(request, &plan);
     let mut lowering = Lowering {
         report,
         actions: Actions::new(request.actions),
@@ -114,6 +116,9 @@ pub(super) fn lower(
         overrides: Overrides::new(&plan.overrides),
         settler,
         conditions: Vec::new(),
+        request,
+        read,
+        joined: &mut joined,
     };
     lowering.conditions = lowering.conditions(&plan.invariants);
     arena.at(NodeIndex::ROOT).kind = lowering.phases(&mut arena, NodeIndex::ROOT, &phases, &Place::default());
@@ -124,8 +129,10 @@ pub(super) fn lower(
         mut names,
         overrides,
         settler,
+        joined,
         ..
     } = lowering;
+    let joined = std::mem::take(joined);
     overrides.finish(report);
     let locks = plan
         .locks
@@ -147,7 +154,7 @@ pub(super) fn lower(
         header: Header {
             notify,
             invariants,
-            ..header(request, &plan, locks, report)
+            ..header(request, &plan, locks, joined, report)
         },
         params: values.open,
         vars,
@@ -159,7 +166,18 @@ pub(super) fn lower(
     Some((graph, values.secret))
 }
 
-fn header(request: &LoadRequest<'_>, plan: &Plan, locks: Vec<LockName>, report: &Report) -> Header {
+fn header(
+    request: &LoadRequest<'_>,
+    plan: &Plan,
+    mut locks: Vec<LockName>,
+    joined: Joined,
+    report: &Report,
+) -> Header {
+    for lock in joined.locks {
+        if !locks.contains(&lock) {
+            locks.push(lock);
+        }
+    }
     Header {
         name: plan.name.clone().unwrap_or_else(|| stem(request.plan)),
         description: plan.description.clone(),
@@ -172,8 +190,8 @@ fn header(request: &LoadRequest<'_>, plan: &Plan, locks: Vec<LockName>, report: 
         lock_policy: plan.locks.policy,
         on_failure: plan.on_failure.unwrap_or_default(),
         max_parallel: plan.max_parallel,
-        env: plan.env.iter().map(|name| name.value.clone()).collect(),
-        secrets: plan.secret_sources(),
+        env: joined.env,
+        secrets: joined.secrets,
         schedule: plan.schedule.clone(),
         notify: Vec::new(),
         invariants: Vec::new(),
@@ -243,7 +261,12 @@ pub(super) fn relative(from: &str, path: &str) -> String {
 }
 
 /// All libraries: those that the plan uses, then those that the user gave, each after those that it uses itself.
-fn libraries(request: &LoadRequest<'_>, plan: &Plan, read: Read<'_>, report: &mut Report) -> Library {
+pub(super) fn libraries(
+    request: &LoadRequest<'_>,
+    plan: &Plan,
+    read: Read<'_>,
+    report: &mut Report,
+) -> Library {
     let mut library = Library::default();
     let mut seen = BTreeSet::new();
     let from_plan = plan
@@ -314,7 +337,12 @@ pub(super) fn inventory(
 }
 
 /// Settles variables: later layers replace earlier ones, and each variable sees those before it.
-fn vars(layers: [&Vec<Entry>; 3], names: &mut Names, settler: &mut Settler, report: &mut Report) -> Map {
+pub(super) fn vars(
+    layers: [&Vec<Entry>; 3],
+    names: &mut Names,
+    settler: &mut Settler,
+    report: &mut Report,
+) -> Map {
     let mut vars = Map::new();
     for entry in layers.into_iter().flatten() {
         let errors = report.errors();
@@ -331,7 +359,7 @@ fn vars(layers: [&Vec<Entry>; 3], names: &mut Names, settler: &mut Settler, repo
 }
 
 /// The plan's phases, after one that makes the targets ready if the inventory says how.
-fn with_provision(inventory: &Inventory, phases: Vec<Phase>) -> Vec<Phase> {
+pub(super) fn with_provision(inventory: &Inventory, phases: Vec<Phase>) -> Vec<Phase> {
     let provision = inventory.provision.first().map(|first| Phase {
         span: first.span,
         name: Spanned {
@@ -355,7 +383,7 @@ fn with_provision(inventory: &Inventory, phases: Vec<Phase>) -> Vec<Phase> {
 }
 
 /// Every argument of every action, with its adapter.
-fn arguments_known<'a>(request: &LoadRequest<'a>) -> BTreeSet<(&'a str, &'a str)> {
+pub(super) fn arguments_known<'a>(request: &LoadRequest<'a>) -> BTreeSet<(&'a str, &'a str)> {
     let mut known = BTreeSet::new();
     for spec in request.actions {
         let adapter = spec.name.split('.').next().unwrap_or_default();
@@ -371,7 +399,7 @@ fn arguments_known<'a>(request: &LoadRequest<'a>) -> BTreeSet<(&'a str, &'a str)
 }
 
 /// Reports default arguments that no action of their adapter knows.
-fn check_defaults(defaults: &Defaults, known: &BTreeSet<(&str, &str)>, report: &mut Report) {
+pub(super) fn check_defaults(defaults: &Defaults, known: &BTreeSet<(&str, &str)>, report: &mut Report) {
     for (adapter, arguments) in &defaults.arguments {
         for argument in arguments {
             let name = argument.key.value.as_str();
@@ -403,7 +431,7 @@ fn expand(graph: &mut Graph, settler: &Settler, report: &mut Report) {
                     settler
                         .value(template, &bindings(graph, index))
                         .map(|value| match value {
-                            Ok(Value::Array(items)) => Ok(items),
+                            Ok(Value::Array(items)) => checked_params(foreach, items),
                             Ok(other) => Err(format!("`{template}` yields no list, but {other}")),
                             Err(message) => Err(message),
                         })
@@ -436,7 +464,7 @@ fn expand(graph: &mut Graph, settler: &Settler, report: &mut Report) {
     }
 }
 
-fn holds_template(value: &Value) -> bool {
+pub(super) fn holds_template(value: &Value) -> bool {
     match value {
         Value::String(text) => is_template(text),
         Value::Array(items) => items.iter().any(holds_template),

@@ -2,16 +2,18 @@
 
 use super::arena::Arena;
 use super::bind::{self, Actions};
+use super::child::Joined;
 use super::dag;
 use super::invariant::{Condition, GUARDED};
 use super::library::Library;
+use super::load::Read;
 use super::names::{Names, Use, View};
 use super::overrides::Overrides;
 use super::parts::Bound;
 use super::phase::{Order, Phase, PhaseOptions};
 use super::plan::Defaults;
 use super::report::Report;
-use super::request::Label;
+use super::request::{Label, LoadRequest};
 use super::settle::Settler;
 use super::step::{Body, LoopOptions, Step};
 use super::yaml::Entry;
@@ -58,6 +60,11 @@ pub(super) struct Lowering<'a, 'b> {
     pub(super) settler: Settler,
     /// Conditions that are checked beside the steps that have an effect on availability.
     pub(super) conditions: Vec<Condition>,
+    /// What child plans are read with.
+    pub(super) request: &'a LoadRequest<'b>,
+    pub(super) read: Read<'a>,
+    /// What they bring along.
+    pub(super) joined: &'a mut Joined,
 }
 
 impl Lowering<'_, '_> {
@@ -462,6 +469,7 @@ impl Lowering<'_, '_> {
                 Some(watch) => NodeKind::Watch(watch),
                 None => NodeKind::Sequence { children: Vec::new() },
             },
+            Body::Run(run) => self.child(arena, index, run, &step.options, name, place),
             Body::Monitor(monitor) => self.monitor(arena, index, monitor, place),
             Body::Broken => NodeKind::Sequence { children: Vec::new() },
         }
@@ -518,6 +526,7 @@ impl Body {
             Self::Checklist(_) => "checklist",
             Self::Wait(_) => "wait",
             Self::Watch(_) => "watch",
+            Self::Run(_) => "run",
             Self::Monitor(_) => "checks",
             Self::Broken => "step",
         }

@@ -8,7 +8,7 @@ use super::step::{Foreach, LoopOptions};
 use super::yaml::{Kind, Spanned};
 use crate::expand::{ANONYMOUS, batch_size};
 use crate::template::is_template;
-use caxplan_model::{Items, Node, NodeIndex, NodeKind, StepId};
+use caxplan_model::{Items, Map, Node, NodeIndex, NodeKind, StepId};
 
 impl Lowering<'_, '_> {
     pub(super) fn foreach(&mut self, foreach: &Foreach, place: &Place) -> NodeKind {
@@ -93,6 +93,7 @@ impl Lowering<'_, '_> {
                 .map(|text| self.loaded_count(text, place)),
             when: options.when.map(|when| when.value),
             body: body.nodes,
+            params: Map::new(),
         })
     }
 

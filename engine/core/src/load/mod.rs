@@ -9,6 +9,7 @@ mod arena;
 mod bind;
 mod calendar;
 mod call;
+mod child;
 mod dag;
 mod discover;
 mod entries;
@@ -50,6 +51,7 @@ mod test;
 mod yaml;
 
 pub use all::{All, Check, Monitor, Monitors, Rule, load_all, monitors};
+pub use child::checked_params;
 pub use entries::{Entry, entries};
 pub use load::load;
 pub use missing::{MissingParam, declared_params, missing_params};

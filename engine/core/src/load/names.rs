@@ -21,6 +21,10 @@ pub(super) struct Names {
     pub(super) steps: BTreeMap<String, bool>,
     /// The steps that have ended when the place that is looked at is reached.
     pub(super) ended: Ended,
+    /// Of steps that run another plan: the names of its outputs.
+    pub(super) outputs: BTreeMap<String, Vec<String>>,
+    /// Parameters that only the run knows.
+    pub(super) late: BTreeSet<String>,
     /// References to steps that had not been seen yet.
     pub(super) pending: Vec<Spanned<String>>,
 }
@@ -228,6 +232,9 @@ impl Names {
                     Some(true) if use_ != Use::Argument => {
                         secret_here(&format!("params.{name}"), at, use_, report);
                     }
+                    Some(_) if self.late.contains(*name) => {
+                        self.needs_run(&format!("params.{name}"), at, use_, report);
+                    }
                     Some(_) => {}
                     None => unknown(
                         "unknown-param",
@@ -297,6 +304,13 @@ impl Names {
                         value: (*name).to_owned(),
                         span: at,
                     });
+                }
+                if let [name, "output", output, ..] = rest
+                    && let Some(outputs) = self.outputs.get(*name)
+                    && !outputs.iter().any(|of| of == output)
+                {
+                    let what = format!("the plan that `{name}` runs has no output");
+                    unknown("unknown-output", &what, output, outputs.iter(), at, report);
                 }
                 if let Some(what) = rest.get(1)
                     && !["output", "before", "status"].contains(what)

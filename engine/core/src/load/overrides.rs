@@ -93,7 +93,12 @@ impl Overrides {
                 }
             }
             Body::Parallel { max, .. } => *max = fields.count("max_parallel", report).or(*max),
-            Body::Block { .. } | Body::Approve(_) | Body::Checklist(_) | Body::Monitor(_) | Body::Broken => {}
+            Body::Block { .. }
+            | Body::Approve(_)
+            | Body::Checklist(_)
+            | Body::Monitor(_)
+            | Body::Run(_)
+            | Body::Broken => {}
         }
         step
     }

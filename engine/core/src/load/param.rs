@@ -195,7 +195,7 @@ fn check_default(param: &Param, default: &Yaml, report: &mut Report) {
 }
 
 /// A YAML value; a scalar that is no text as what it is written as, so that `1.10` can be a version.
-fn value_of(yaml: &Yaml) -> Value {
+pub(super) fn value_of(yaml: &Yaml) -> Value {
     match &yaml.kind {
         Kind::Scalar {
             value: ScalarValue::Number(_),
@@ -279,6 +279,30 @@ impl Param {
     /// Whether a run needs a value that neither a default nor its absence is.
     pub(super) fn is_required(&self) -> bool {
         self.required && self.default.is_none()
+    }
+
+    /// The value that it has if none is given.
+    pub(super) fn default_value(&self) -> Option<Value> {
+        // It was checked where it stands.
+        self.convert(&value_of(self.default.as_ref()?)).ok()
+    }
+
+    /// What is declared of it, as data for [`check`].
+    pub(super) fn rule(&self) -> Value {
+        let number = |bound: &Option<Spanned<Measure>>| {
+            bound.as_ref().map(|bound| match &bound.value {
+                Measure::Number(number) => Value::from(*number),
+                Measure::Version(parts) => Value::from(parts.clone()),
+            })
+        };
+        serde_json::json!({
+            "type": self.kind_word(),
+            "required": self.required,
+            "pattern": self.pattern.as_ref().map(|pattern| &pattern.value),
+            "min": number(&self.min),
+            "max": number(&self.max),
+            "values": self.values,
+        })
     }
 
     /// The value as this parameter's type.
@@ -420,6 +444,47 @@ fn is_version(text: &str) -> bool {
         && text
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+' | '_'))
+}
+
+/// The value of a parameter by what is declared of it.
+///
+/// # Errors
+/// Why it cannot be its value.
+pub(super) fn check(name: &str, rule: &Value, value: &Value) -> Result<Value, String> {
+    let here = Span::default();
+    let number = |key: &str| {
+        let value = match &rule[key] {
+            Value::Array(parts) => Measure::Version(parts.iter().filter_map(Value::as_u64).collect()),
+            other => Measure::Number(other.as_f64()?),
+        };
+        Some(Spanned { value, span: here })
+    };
+    let kind = PARAM_TYPES.iter().position(|word| rule["type"] == **word);
+    let param = Param {
+        name: Spanned {
+            value: name.to_owned(),
+            span: here,
+        },
+        secret: false,
+        description: None,
+        kind: kind
+            .and_then(|at| TYPES.get(at))
+            .copied()
+            .unwrap_or(ParamType::String),
+        default: None,
+        required: rule["required"] == true,
+        pattern: rule["pattern"].as_str().map(|pattern| Spanned {
+            value: pattern.to_owned(),
+            span: here,
+        }),
+        min: number("min"),
+        max: number("max"),
+        values: rule["values"].as_array().cloned().unwrap_or_default(),
+    };
+    if value.is_null() && !param.required {
+        return Ok(Value::Null);
+    }
+    param.convert(value)
 }
 
 /// Settles the value of every parameter: given, else the inventory's, else the default.

@@ -45,6 +45,12 @@ pub(super) struct Plan {
     pub(super) notify: Vec<Notify>,
     pub(super) invariants: Invariants,
     pub(super) phases: Vec<Phase>,
+    /// What a plan sees that runs this one as a child.
+    pub(super) outputs: Vec<Entry>,
+    /// Where it says something that has no effect in a child plan, and what.
+    pub(super) alone: Vec<(&'static str, Span)>,
+    /// Where its `invariants` stand, if it has any.
+    pub(super) guarded: Option<Span>,
     /// What stands behind `#`, of a plan that is one of several in its file.
     pub(super) entry: Option<String>,
     /// Whether the file holds several plans: then it has no phases of its own.
@@ -191,6 +197,12 @@ pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Option<Plan> {
             (Some(yaml), Some(key)) => invariant::read(yaml, key, report),
             _ => Invariants::default(),
         },
+        outputs: entries_of("outputs", "templates by name", report),
+        guarded: fields.key("invariants"),
+        alone: ["schedule", "notify", "max_parallel"]
+            .into_iter()
+            .filter_map(|key| Some((key, fields.key(key)?)))
+            .collect(),
         phases: phases.map_or_else(Vec::new, |yaml| phase::read_all(yaml, report)),
         entry: None,
         holds_parts: parts.is_some(),

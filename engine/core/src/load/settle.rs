@@ -4,6 +4,7 @@ use super::report::Report;
 use super::yaml::{Spanned, Yaml};
 use crate::template::{Scope, is_template, references, resolve};
 use caxplan_model::{Duration, Map, Target, Value};
+use std::collections::BTreeSet;
 
 /// Evaluates texts with what is known when a plan loads.
 pub(super) struct Settler {
@@ -11,6 +12,8 @@ pub(super) struct Settler {
     scope: Scope,
     /// Whether all of it could be settled; if not, errors have been reported, and more would only repeat them.
     sound: bool,
+    /// Parameters that only the run knows.
+    late: BTreeSet<String>,
 }
 
 impl Settler {
@@ -26,7 +29,19 @@ impl Settler {
                 root: Value::Object(root),
             },
             sound,
+            late: BTreeSet::new(),
         }
+    }
+
+    /// Makes these parameters ones that only the run knows.
+    pub(super) fn without(self, late: BTreeSet<String>) -> Self {
+        Self { late, ..self }
+    }
+
+    /// The targets.
+    pub(super) fn targets(&self) -> Vec<Target> {
+        let targets = self.scope.root.get("targets").cloned().unwrap_or_default();
+        serde_json::from_value(targets).unwrap_or_default()
     }
 
     /// Makes a variable known.
@@ -42,7 +57,14 @@ impl Settler {
             && is_template(text)
             && references(text).is_ok_and(|paths| {
                 paths.iter().all(|path| {
-                    let root = path.split('.').next().unwrap_or_default();
+                    let mut segments = path.split('.');
+                    let root = segments.next().unwrap_or_default();
+                    let is_late = root == "params"
+                        && !self.late.is_empty()
+                        && segments.next().is_none_or(|name| self.late.contains(name));
+                    if is_late && !bindings.contains_key(root) {
+                        return false;
+                    }
                     ["params", "vars", "targets"].contains(&root) || bindings.contains_key(root)
                 })
             })

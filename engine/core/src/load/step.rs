@@ -5,7 +5,8 @@ use super::keys::{LOOP, ON_FAILURE, STEP, WATCH};
 use super::monitors::MonitorSpec;
 use super::parts::Made;
 use super::read::{
-    Fields, count, duration_text, list, note_examples, text, texts, unknown_key, unknown_key_or, wrong,
+    Fields, count, duration_text, list, mapping, note_examples, text, texts, unknown_key, unknown_key_or,
+    wrong,
 };
 use super::report::Report;
 use super::retry;
@@ -50,10 +51,20 @@ pub(super) enum Body {
     Checklist(Vec<Spanned<String>>),
     Wait(Spanned<String>),
     Watch(Box<WatchSpec>),
+    /// Another plan.
+    Run(RunSpec),
     /// What a monitor or an alert rule looks at.
     Monitor(Box<MonitorSpec>),
     /// What was wrong and has been reported.
     Broken,
+}
+
+/// Another plan, as a child run.
+#[derive(Clone, Debug)]
+pub(super) struct RunSpec {
+    /// `FILE` or `FILE#ENTRY`, from the folder of the file that says so.
+    pub(super) plan: Spanned<String>,
+    pub(super) params: Vec<Entry>,
 }
 
 /// A loop.
@@ -223,7 +234,7 @@ const FORMS: &[(&str, &[&str])] = &[
     ("checklist", &[]),
     ("wait", &[]),
     ("watch", &["target"]),
-    ("run", &["params"]),
+    ("run", &["params", "timeout", "rollback"]),
 ];
 /// What a step may say of its effect on the availability of its target.
 const AVAILABILITIES: &[&str] = &["-1", "0", "1"];
@@ -507,12 +518,14 @@ fn body(form: &str, fields: &Fields<'_>, span: Span, report: &mut Report) -> Opt
         "checklist" => Body::Checklist(texts(yaml, report)),
         "wait" => Body::Wait(duration_text(yaml, report)?),
         "watch" => Body::Watch(Box::new(watch(yaml, report)?)),
-        _ => {
-            let message = "plans within plans cannot run yet";
-            report.error("not-yet", span, message).help =
-                Some("run the other plan by itself, before or after this one".to_owned());
-            return None;
-        }
+        _ => Body::Run(RunSpec {
+            plan: text(yaml, report)?,
+            params: fields
+                .get("params")
+                .and_then(|yaml| mapping(yaml, "parameters by name", report))
+                .unwrap_or_default()
+                .to_vec(),
+        }),
     })
 }
 

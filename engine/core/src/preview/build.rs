@@ -139,12 +139,16 @@ fn entry(graph: &Graph, at: NodeIndex, depth: u32, forecast: Option<&Forecasted>
         can_undo: None,
         like: None,
     };
+    let child = node.child.as_ref().map(|child| format!("plan {}", child.plan));
     let length = |text: &str| known(graph, at, text);
     let pause = |delay: &Option<String>| match delay {
         Some(delay) => format!("{} between batches", length(delay)),
         None => String::new(),
     };
     match &node.kind {
+        NodeKind::Sequence { .. } | NodeKind::Dag { .. } if child.is_some() => {
+            entry.what = child.unwrap_or_default();
+        }
         NodeKind::Sequence { .. } => entry.what = IN_ORDER.to_owned(),
         NodeKind::Parallel { max: 0, .. } => entry.what = "all at once".to_owned(),
         NodeKind::Parallel { max, .. } => entry.what = format!("{max} at once"),
@@ -156,6 +160,9 @@ fn entry(graph: &Graph, at: NodeIndex, depth: u32, forecast: Option<&Forecasted>
         }
         NodeKind::Foreach(foreach) => {
             entry.what = match &foreach.items {
+                Items::Template(params) if !foreach.params.is_empty() => {
+                    format!("with the parameters {params} ({AT_RUN_TIME})")
+                }
                 Items::Known(items) => format!("for each of {} items", items.len()),
                 Items::Template(list) => format!("for each of {list} ({AT_RUN_TIME})"),
             };
@@ -165,7 +172,10 @@ fn entry(graph: &Graph, at: NodeIndex, depth: u32, forecast: Option<&Forecasted>
                 .filter(|node| matches!(node.kind, NodeKind::Action(_)));
             let names: Vec<&str> = steps.map(|node| node.name.as_str()).collect();
             let parts = [
-                format!("batches of {}", foreach.batch_size),
+                match foreach.params.is_empty() {
+                    true => format!("batches of {}", foreach.batch_size),
+                    false => String::new(),
+                },
                 pause(&foreach.delay),
                 names.join(", "),
             ];

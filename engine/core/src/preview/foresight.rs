@@ -214,7 +214,7 @@ pub(super) fn before_run(graph: &Graph, at: NodeIndex, text: &str, env: &Map) ->
 }
 
 /// What `foreach` bound a name to: at the node, or at the nearest group around it.
-pub(super) fn bound<'a>(graph: &'a Graph, at: NodeIndex, name: &str) -> Option<&'a Value> {
+pub(crate) fn bound<'a>(graph: &'a Graph, at: NodeIndex, name: &str) -> Option<&'a Value> {
     let mut current = Some(at);
     while let Some(at) = current {
         let node = graph.node(at);
@@ -286,7 +286,11 @@ impl Named {
             let mut above = node.parent;
             while let Some(group) = above {
                 below.insert((node.name.clone(), group), at);
-                above = graph.node(group).parent;
+                // Nothing outside speaks of the steps of a child plan.
+                above = graph
+                    .node(group)
+                    .parent
+                    .filter(|_| graph.node(group).child.is_none());
             }
         }
         Self { below }
@@ -299,7 +303,9 @@ impl Named {
             if let Some(found) = found.filter(|found| **found != at) {
                 return Some(*found);
             }
-            above = graph.node(group).parent;
+            let child = graph.node(group).child.as_ref();
+            let is_end = child.is_some_and(|child| !(child.late && graph.node(at).parent == Some(group)));
+            above = graph.node(group).parent.filter(|_| !is_end);
         }
         None
     }

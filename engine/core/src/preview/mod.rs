@@ -18,6 +18,7 @@ mod worst;
 pub use artefact::{Artefact, Inputs};
 pub use availability::{Down, DownMoment, Then};
 pub use build::{bindings, build, target_name};
+pub(crate) use foresight::bound;
 pub use foresight::{Because, Foresight};
 pub use history::{History, Usual};
 pub use markdown::{DIFFERENCE_BYTES_MAX, PREVIEW_BYTES_MAX};

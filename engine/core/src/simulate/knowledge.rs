@@ -150,7 +150,7 @@ impl Knowledge {
                 given.is_none_or(|given| !given.contains_key(name))
             }
             ("env" | "secrets", None) => true,
-            ("params", Some(name)) => self.secret.contains(name),
+            ("params", Some(name)) if !stand_ins.contains("params") => self.secret.contains(name),
             (name, _) => stand_ins.contains(name),
         }
     }
@@ -163,6 +163,11 @@ fn is_silent(state: &State, step: NodeIndex, field: Option<&str>, script: &Scrip
         .outcome(step)
         .is_some_and(|outcome| outcome.output().is_some());
     let output = has_output && !script.outputs.contains_key(id);
+    let child = state
+        .outputs_read(step)
+        .into_iter()
+        .any(|read| is_silent(state, read, None, script));
+    let output = output || child;
     let before = state.last_attempt(step).is_some() && !script.befores.contains_key(id);
     match field {
         Some("status") => false,

@@ -687,7 +687,11 @@ impl<'m> World<'m> {
             return Ok(Value::Bool(!self.strikes(node, FaultKind::NotTaken)));
         }
         if matches!(of.kind, NodeKind::Foreach(_)) {
-            let items = self.model.items;
+            // A child plan has its parameters once.
+            let items = match &of.kind {
+                NodeKind::Foreach(foreach) if !foreach.params.is_empty() => 1,
+                _ => self.model.items,
+            };
             self.assumptions.insert(Assumption::Items { id, what, items });
             self.guessed.insert(node);
             let item = |number: u32| serde_json::json!({"name": format!("item-{number}")});

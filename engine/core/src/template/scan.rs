@@ -153,6 +153,40 @@ pub(super) fn check_length(text: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// A text with templates as one expression, for use within another: `a-{{ b }}` is `"a-" ~ (b)`. `None` if it holds
+/// statements or comments.
+pub(crate) fn as_expression(text: &str) -> Option<String> {
+    if text.contains("{#") {
+        return None;
+    }
+    let literal = |text: &str| serde_json::to_string(text).unwrap_or_default();
+    let (mut parts, mut end, mut open) = (Vec::new(), 0, None);
+    for word in words(text) {
+        if word.opens {
+            if word.text != "{{" || open.is_some() {
+                return None;
+            }
+            if word.at > end {
+                parts.push(literal(text.get(end..word.at)?));
+            }
+            open = Some(word.at + 2);
+        } else if word.text == "}}" {
+            let code = text.get(open.take()?..word.at)?;
+            let code = code.strip_prefix('-').unwrap_or(code);
+            parts.push(format!("({})", code.strip_suffix('-').unwrap_or(code).trim()));
+            end = word.at + 2;
+        }
+    }
+    if open.is_some() {
+        return None;
+    }
+    match text.get(end..) {
+        Some("") | None => {}
+        Some(rest) => parts.push(literal(rest)),
+    }
+    Some(parts.join(" ~ "))
+}
+
 /// The first filter or test in a text that does not exist: its name, and where it stands. minijinja itself finds out
 /// only when it comes to it.
 pub(crate) fn unknown_function(text: &str) -> Option<(&str, Range<usize>)> {

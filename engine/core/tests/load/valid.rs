@@ -252,3 +252,66 @@ fn the_digest_depends_on_what_runs() {
     assert_eq!(plan("a").graph.digest(), plan("a").graph.digest());
     assert_ne!(plan("a").graph.digest(), plan("b").graph.digest());
 }
+
+#[test]
+fn a_child_plan_becomes_a_part_of_the_graph_and_sees_only_itself() {
+    let graph = load_file("valid", "child.yaml", &With::default())
+        .unwrap_or_else(|wrong| panic!("{}", wrong.render(false)))
+        .graph;
+    assert_eq!(
+        outline(&graph),
+        "\
+main sequence
+main/item dag
+main/item/copy sequence
+main/item/copy/copy action
+main/item/check sequence
+main/item/check/shell.run action
+main/late sequence
+main/late/foreach foreach
+main/each rolling
+main/each/a sequence
+main/each/a/inner sequence
+main/each/a/inner/foreach rolling
+main/each/a/inner/params dag
+main/each/a/inner/copy sequence
+main/each/a/inner/copy/copy action
+main/each/a/inner/check sequence
+main/each/a/inner/check/shell.run action"
+    );
+    let node = |id: &str| graph.node(graph.find(id).unwrap_or_else(|| panic!("no `{id}`")));
+    let copy = node("main/item/copy");
+    assert_eq!(copy.bindings["params"], json!({"name": "x1", "times": 2}));
+    assert_eq!(copy.bindings["vars"], json!({"folder": "/tmp"}));
+    assert_eq!(copy.bindings["targets"][0]["name"], "own");
+    assert_eq!(copy.bindings["target"], json!(null));
+    assert_eq!(copy.on_failure, Some(caxplan_model::OnFailure::Continue));
+    assert_eq!(
+        node("main/each/a/inner/params").bindings["params"],
+        json!({"name": "a", "times": 7})
+    );
+    assert_eq!(
+        action(&graph, "main/item/copy/copy").retry.attempts,
+        4,
+        "the child's own defaults"
+    );
+    assert_eq!(
+        node("main/item").child.as_ref().expect("a child").plan,
+        "lib/child.yaml"
+    );
+    let header = &graph.header;
+    assert_eq!(header.env, ["HOME", "LANG"]);
+    assert_eq!(
+        header.secrets,
+        *json!({"own": {"env": "OWN"}, "token": {"file": "lib/token"}})
+            .as_object()
+            .expect("a map")
+    );
+    assert_eq!(
+        header.locks,
+        ["parent", "copy-x1"].map(caxplan_model::LockName::new),
+        "a lock that two children name is there once"
+    );
+    let files: Vec<&str> = header.sources.iter().map(|(file, _)| file.as_str()).collect();
+    assert_eq!(files, ["child.yaml", "lib/child.yaml"]);
+}

@@ -206,6 +206,13 @@ impl Driver {
         } else {
             template::evaluate_when(text, &scope).map(Value::Bool)
         };
+        // The parameters of a child plan must be what it declares.
+        let value = match (value, &self.scheduler.state().graph().node(node).kind) {
+            (Ok(Value::Array(items)), NodeKind::Foreach(foreach)) => {
+                caxplan_core::load::checked_params(foreach, items).map(Value::Array)
+            }
+            (value, _) => value,
+        };
         let masker = self.outputs.masker();
         match value {
             Ok(value) => Ok(masker.value(value)),

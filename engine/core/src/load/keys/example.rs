@@ -110,6 +110,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         "schedule",
         &[
             ("cron", "0 2 * * *"),
+            ("outputs", "{path: \"{{ steps.copy.output.stdout | trim }}\"}"),
             ("timezone", "Europe/Berlin"),
             ("params", "{full: true}"),
         ],

@@ -206,6 +206,11 @@ pub(in crate::load) static PLAN: Object = Object {
             "Who is told when a run has left its engine.",
         ),
         key(
+            "outputs",
+            Shape::AnyMap,
+            "What a plan that runs it as a child sees of it, by name: templates.",
+        ),
+        key(
             "invariants",
             Shape::OneOrMany(&Shape::Object(&INVARIANT)),
             "What must hold all the time, or a step that would break it does not start.",
