@@ -684,7 +684,7 @@ mod tests {
         );
         check(
             |graph| graph.nodes[1].parent = Some(NodeIndex(5)),
-            "stands before its group",
+            "has a step that is not its own",
         );
         check(
             |graph| graph.nodes[5].needs = vec![NodeIndex(99)],

@@ -152,6 +152,8 @@ struct World<'m> {
     guessed: BTreeSet<NodeIndex>,
     /// The steps whose effect is there.
     acted: BTreeSet<NodeIndex>,
+    /// Steps that had failed when the run was resumed.
+    tried_again: BTreeSet<NodeIndex>,
     availability: Availability,
     /// Steps that had acted, ran again and are not idempotent.
     doubled: BTreeSet<NodeIndex>,
@@ -187,6 +189,7 @@ impl<'m> World<'m> {
             end: None,
             guessed: BTreeSet::new(),
             acted: BTreeSet::new(),
+            tried_again: BTreeSet::new(),
             availability: Availability::default(),
             doubled: BTreeSet::new(),
             spent: BTreeSet::new(),
@@ -237,6 +240,10 @@ impl<'m> World<'m> {
                 Err(fault) => return self.fault = Some(fault),
             };
             self.scheduler = Scheduler::new(replayed);
+            if self.end.is_some() {
+                // Who resumes a run that had ended has seen what failed in it, and wants it tried again.
+                self.tried_again.extend(failed(self.scheduler.state()));
+            }
             let over = self.session(std::mem::take(&mut first));
             match over.map(|over| self.left(over)) {
                 Some(None) => self.end = None,
@@ -387,7 +394,8 @@ impl<'m> World<'m> {
         let Some(action) = self.action(node).cloned() else {
             return;
         };
-        if self.acted.contains(&node) && !action.idempotent && !action.read_only {
+        let is_blind = !action.idempotent && !action.read_only && !self.tried_again.contains(&node);
+        if self.acted.contains(&node) && is_blind {
             self.doubled.insert(node);
         }
         if let Some((target, change)) = self.effect_on_target(node) {
@@ -759,4 +767,11 @@ impl<'m> World<'m> {
         let name = name.unwrap_or_else(|| format!("the target of `{}`", id_of(state, node)));
         Some((name, action.availability))
     }
+}
+
+/// The steps that have failed.
+fn failed(state: &State) -> Vec<NodeIndex> {
+    crate::schedule::indices(state.graph())
+        .filter(|node| matches!(state.status(*node), NodeStatus::Failed(_)))
+        .collect()
 }

@@ -137,10 +137,6 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ),
     ("lock", &[("name", "cluster")]),
     (
-        "case",
-        &[("steps", "{upgrade/node-2/health_check: {fails: true}}")],
-    ),
-    (
         "maintenance_schedule",
         &[
             ("daily", "\"0 3 * * *\""),
@@ -367,6 +363,7 @@ const EVERYWHERE: &[(&str, &str)] = &[
     ("with", "{argv: [echo, hello]}"),
     ("observe", "{http.request: {url: \"http://localhost/metrics\"}}"),
     ("steps", "[{shell.run: {argv: [echo, hello]}}]"),
+    ("outputs", "{archive: \"{{ steps.pack.output.stdout }}\"}"),
     ("checks", "[\"error_rate < 1%\"]"),
 ];
 
