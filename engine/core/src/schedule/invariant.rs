@@ -8,7 +8,7 @@ use super::scheduler::{Scheduler, Turn};
 use super::state::State;
 use super::status::{NodeStatus, UndoStatus};
 use crate::preview::down_key;
-use caxplan_model::{FailureKind, Graph, Invariant, NodeIndex, NodeKind, Outcome, Record};
+use caxplan_model::{FailureKind, Graph, Invariant, NodeIndex, NodeKind, Record};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The number of a target in [`Availability::targets`].
@@ -81,10 +81,16 @@ impl State {
         if takes_down && matches!(self.status(node), NodeStatus::Running(_) | NodeStatus::InDoubt(_)) {
             return Err(());
         }
-        let done = self.outcome(node).is_some_and(Outcome::is_success);
-        let there = done || (takes_down && self.may_have_acted(node));
+        let Some(step) = self.step(node) else {
+            return Ok(None);
+        };
+        // What brought a target back has done so, whatever became of a later attempt.
+        let (there, order) = match takes_down {
+            true => (step.succeeded > 0 || step.may_have_acted, step.touched),
+            false => (step.succeeded > 0, step.succeeded),
+        };
         let undone = self.undo_status(node) == UndoStatus::Undone;
-        Ok((there && !undone).then(|| (self.nodes[node.index()].order, takes_down)))
+        Ok((there && !undone).then(|| (order, takes_down)))
     }
 }
 

@@ -62,6 +62,12 @@ pub(super) enum Part {
 /// What is known of an action's attempts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Step {
+    /// The number of the record by which an attempt last began, or ended for the first time after it had begun.
+    pub(super) touched: u64,
+    /// Whether the attempt that began last has no end yet.
+    pub(super) open: bool,
+    /// The number of the record by which it last succeeded; 0 if it never did.
+    pub(super) succeeded: u64,
     /// The last attempt's number; 0 if there was none.
     pub(super) attempts: u32,
     /// The attempts that count against the limit: those since the run was last resumed after its end.
@@ -356,6 +362,8 @@ impl State {
         state.status = NodeStatus::Running(attempt);
         state.order = order;
         let step = self.step_mut(node);
+        step.touched = order;
+        step.open = true;
         step.attempts = attempt.0;
         step.round += 1;
         step.answer = None;
@@ -382,11 +390,17 @@ impl State {
             return self.end(node, NodeStatus::Failed(failure));
         };
         let acts = !action.read_only;
+        let order = self.run.records;
         let step = self.step_mut(node);
         if step.attempts < attempt.0 {
             // It failed before it could start; that counts as a try all the same.
             step.attempts = attempt.0;
             step.round += 1;
+        } else if std::mem::take(&mut step.open) {
+            step.touched = order;
+        }
+        if outcome.is_success() {
+            step.succeeded = order;
         }
         step.may_have_acted |= acts && outcome.may_have_acted();
         step.answer = None;

@@ -45,7 +45,12 @@ impl Down {
                 }
             }
             Record::StepEnded { outcome, .. } if outcome.is_success() => {
-                if !self.is_open(graph, &target) {
+                if self.is_open(graph, &target) {
+                    // If what goes on turns out to have done nothing, the target is up.
+                    for (at, was_down) in &mut self.open {
+                        *was_down &= !takes_down(graph, *at, &target);
+                    }
+                } else {
                     self.down.remove(&target);
                 }
                 self.acted.retain(|at| !takes_down(graph, *at, &target));

@@ -185,7 +185,7 @@ impl Maker<'_> {
             max_failures: self.rng.below(2),
             max_unavailable: None,
             when: self.rng.per_mille(200).then(|| "when".to_owned()),
-            params: caxplan_model::Map::new(),
+            params: Map::new(),
             body,
         })
     }
