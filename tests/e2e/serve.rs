@@ -168,7 +168,7 @@ fn hostile_requests_are_refused() {
     check("GET", "/runs/..%2f..%2f..%2fetc%2fpasswd", &[], 404);
     check("GET", "/../../../../etc/passwd", &[], 404);
     check("GET", "/runs/%00", &[], 404);
-    check("GET", "/runs/%3Cscript%3E", \&[], 404);
+    check("GET", "/runs/%3Cscript%3E", &[], 404);
     check("GET", "/", &["Host: evil.example"], 421);
     check("GET", "/api/runs", &["Host: evil.example:8920"], 421);
     check("GET", "/", &["Host: localhost"], 200);
