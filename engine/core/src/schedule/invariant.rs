@@ -90,7 +90,7 @@ impl State {
             false => (step.succeeded > 0, step.succeeded),
         };
         let undone = self.undo_status(node) == UndoStatus::Undone;
-        Ok((there && !undone).then(|| (order, takes_down)))
+        Ok((there && !undone).then_some((order, takes_down)))
     }
 }
 

@@ -70,7 +70,7 @@ pub(crate) struct World {
 pub(crate) fn run(seed: u64, sabotage: Option<Sabotage>, explain: bool) -> Result<RunEnd, String> {
     let mut rng = Rng::new(seed);
     let mut graph = plan::plan(&mut rng);
-    if seed % 3 == 0 {
+    if seed.is_multiple_of(3) {
         down::restrict(&mut graph, &mut Rng::new(seed));
     }
     let mut world = World {
