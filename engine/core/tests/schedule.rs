@@ -543,7 +543,6 @@ fn a_wait_of_a_day_is_over_when_it_was_due_whatever_happened_meanwhile() {
     graph.nodes[1].kind = NodeKind::Wait {
         duration: "24h".to_owned(),
     };
-    let node = NodeIndex(1);
     let again = format!("timer 1 {DAY}");
     check(
         graph,

@@ -262,7 +262,7 @@ mod tests {
             let age: Age = serde_json::from_value(all).expect("a source");
             match (age.fetch(dir.path()), expected) {
                 (Ok(found), Ok(expected)) => {
-                    assert_eq!(String::from_utf8_lossy(&found), expected, "{source}")
+                    assert_eq!(String::from_utf8_lossy(&found), expected, "{source}");
                 }
                 (Err(why), Err(expected)) => {
                     assert!(why.contains(expected), "{source}: {why}");

@@ -123,7 +123,10 @@ fn skip_blanks(rest: &mut Rest<'_>) {
 mod tests {
     use super::{Sample, Selector, read};
 
-    fn check(line: &str, expected: Result<(&str, &[(&str, &str)], f64), &str>) {
+    /// A name, its labels and its value.
+    type Expected<'a> = (&'a str, &'a [(&'a str, &'a str)], f64);
+
+    fn check(line: &str, expected: Result<Expected<'_>, &str>) {
         let read = read(&format!("# HELP x\n\n{line}\n"));
         match expected {
             Ok((name, labels, value)) => {
