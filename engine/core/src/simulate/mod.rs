@@ -1,6 +1,6 @@
 //! A user's plan against everything that can go wrong, before anything does.
 //!
-//! The real [`Scheduler`](crate::schedule::Scheduler) runs the plan's graph in a [`world`] that is only modelled: actions
+//! The real [`Scheduler`](crate::schedule::Scheduler) runs the plan's graph in a world that is only modelled: actions
 //! act on nothing, people answer at once, time is a number. A [`Script`] says what goes wrong in one such run;
 //! [`explore`] tries one script for each thing that can go wrong, and [`Findings`] say where the runs end.
 
