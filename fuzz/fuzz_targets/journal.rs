@@ -5,8 +5,8 @@
 
 #![no_main]
 
-use caxplan_core::account::Account;
-use caxplan_model::{Digest, Graph, RunId};
+use caxplan_core::account::{Account, TextStyle};
+use caxplan_model::{Digest, Graph, RunId, Timestamp};
 use caxplan_run::{Journal, LogCursor, NewRun, RunName, StateDir, fold};
 use libfuzzer_sys::fuzz_target;
 use rusqlite::types::{ToSqlOutput, Value as Cell};
@@ -76,10 +76,14 @@ fn spoil(path: &Path, rows: &Value) -> rusqlite::Result<()> {
     if let Some(graph) = rows.get("graph") {
         let text = graph.to_string();
         digest = Digest::of(text.as_bytes());
-        connection.execute("UPDATE runs SET graph = ?1, digest = ?2", params![text, digest.0.as_slice()])?;
+        connection.execute(
+            "UPDATE runs SET graph = ?1, digest = ?2",
+            params![text, digest.0.as_slice()],
+        )?;
     }
     let mut bodies = vec![
-        serde_json::json!({"record": "run_created", "at": 1, "graph": digest, "seed": 1, "by": "a"}).to_string(),
+        serde_json::json!({"record": "run_created", "at": 1, "graph": digest, "seed": 1, "by": "a"})
+            .to_string(),
     ];
     let records = rows.get("records").and_then(Value::as_array);
     bodies.extend(records.into_iter().flatten().map(|record| match record {
@@ -135,7 +139,13 @@ fn read(dir: &StateDir) {
         let _ = journal.requests(&stored.tail);
         if let Ok(state) = fold(&run.id, stored.graph, &stored.records) {
             let account = Account::of(&state, &stored.records);
-            account.to_text(false, &|at| at.0.to_string());
+            let time = |at: Timestamp| at.0.to_string();
+            account.to_text(TextStyle {
+                color: false,
+                all: true,
+                time: &time,
+                clock: &time,
+            });
         }
     }
 }

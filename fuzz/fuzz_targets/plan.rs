@@ -9,7 +9,7 @@
 mod actions;
 
 use caxplan_core::load::{LoadRequest, ReadError, entries, load};
-use caxplan_core::preview::build;
+use caxplan_core::preview::{Foresight, build};
 use caxplan_core::schedule::State;
 use caxplan_model::{ActionSpec, Map};
 use libfuzzer_sys::fuzz_target;
@@ -41,9 +41,12 @@ fuzz_target!(|text: &str| {
         discover: None,
     };
     let mut read = |path: &str| {
-        files.get(path).map(|text| (*text).to_owned()).ok_or_else(|| ReadError {
-            message: "it is not there".to_owned(),
-        })
+        files
+            .get(path)
+            .map(|text| (*text).to_owned())
+            .ok_or_else(|| ReadError {
+                message: "it is not there".to_owned(),
+            })
     };
     let listed = entries(&request, &mut read).unwrap_or_default();
     let names = listed.iter().map(|entry| entry.name.as_deref());
@@ -53,7 +56,11 @@ fuzz_target!(|text: &str| {
             Ok(loaded) => {
                 assert!(!loaded.warnings.has_errors());
                 loaded.graph.digest();
-                let preview = build(&loaded.graph, &BTreeMap::new());
+                let preview = build(
+                    &loaded.graph,
+                    &Foresight::of(&loaded.graph, &Map::new()),
+                    &BTreeMap::new(),
+                );
                 preview.to_tree(false);
                 preview.to_markdown();
                 preview.to_mermaid();

@@ -4,7 +4,7 @@
 
 #![no_main]
 
-use caxplan_core::account::Account;
+use caxplan_core::account::{Account, TextStyle};
 use caxplan_core::load::{LoadRequest, load};
 use caxplan_core::schedule::{Event, Scheduler, State};
 use caxplan_model::{Graph, InDoubtPolicy, Map, Record, Timestamp};
@@ -77,7 +77,13 @@ fuzz_target!(|text: &str| {
         return;
     }
     let account = Account::of(&state, &applied);
-    account.to_text(false, &|at| at.0.to_string());
+    let time = |at: Timestamp| at.0.to_string();
+    account.to_text(TextStyle {
+        color: false,
+        all: true,
+        time: &time,
+        clock: &time,
+    });
     let mut scheduler = Scheduler::new(state);
     let event = Event::Resume {
         in_doubt: InDoubtPolicy::default(),
