@@ -17,6 +17,36 @@ const NEEDED: &[Needed] = &[
         program: "cron",
         package: "cron",
     },
+    // tests/support/hosts.rs: hosts with systemd and addresses of their own.
+    Needed {
+        program: "ip",
+        package: "iproute2",
+    },
+    Needed {
+        program: "mmdebstrap",
+        package: "mmdebstrap",
+    },
+    Needed {
+        program: "nft",
+        package: "nftables",
+    },
+    // tests/support/sshd.rs
+    Needed {
+        program: "ssh-agent",
+        package: "openssh-client",
+    },
+    Needed {
+        program: "sshd",
+        package: "openssh-server",
+    },
+    Needed {
+        program: "sudo",
+        package: "sudo",
+    },
+    Needed {
+        program: "systemd-nspawn",
+        package: "systemd-container",
+    },
     // tests/e2e/review.rs: the review job, and what draws the diagrams.
     Needed {
         program: "git",

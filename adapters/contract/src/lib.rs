@@ -20,7 +20,7 @@ mod typed;
 
 pub use async_trait::async_trait;
 pub use context::{Context, OutputSink, Stream};
-pub use typed::{Action, ActionSet, changes, reads, schema_of};
+pub use typed::{Action, ActionSet, ActionThrough, changes, reads, schema_of};
 
 use caxplan_model::{ActionSpec, AttemptNo, Cause, Map, Outcome, RunId, StepId, Target, Value, Verdict};
 use serde::{Deserialize, Serialize};

@@ -4,6 +4,8 @@ use crate::{Adapter, Call, Context, Forecast, async_trait};
 use caxplan_model::{ActionSpec, Cause, Effect, FailureKind, Outcome, UndoSupport, Value, Verdict};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
+use std::marker::PhantomData;
+use std::sync::Arc;
 
 /// One action. Its value is one call's arguments; a type that rejects unknown fields (`deny_unknown_fields`) gives a
 /// schema that does.
@@ -30,6 +32,58 @@ pub trait Action: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     /// Restores what `before` describes; idempotent.
     async fn undo(&self, call: &Call, _before: &Value, _context: &Context) -> Outcome {
         not_undoable(call)
+    }
+}
+
+/// An action that works through something which outlives the call, such as open connections (`S`).
+///
+/// The methods promise what those of [`Adapter`] promise. An [`Action`] is one that needs nothing of the kind.
+#[async_trait]
+pub trait ActionThrough<S: Send + Sync + 'static>:
+    DeserializeOwned + JsonSchema + Send + Sync + 'static
+{
+    /// What it is; begun with [`reads`] or [`changes`].
+    fn spec() -> ActionSpec;
+
+    /// What it would do. Changes nothing.
+    async fn forecast(&self, through: &S, call: &Call, context: &Context) -> Result<Forecast, Cause>;
+
+    /// Does it.
+    async fn perform(&self, through: &S, call: &Call, context: &Context) -> Outcome;
+
+    /// Whether an interrupted attempt did its work. Changes nothing.
+    async fn probe(&self, _through: &S, call: &Call, _context: &Context) -> Verdict {
+        Verdict::Unknown {
+            reason: format!("{} cannot tell", call.action),
+        }
+    }
+
+    /// Restores what `before` describes; idempotent.
+    async fn undo(&self, _through: &S, call: &Call, _before: &Value, _context: &Context) -> Outcome {
+        not_undoable(call)
+    }
+}
+
+#[async_trait]
+impl<A: Action> ActionThrough<()> for A {
+    fn spec() -> ActionSpec {
+        A::spec()
+    }
+
+    async fn forecast(&self, (): &(), call: &Call, context: &Context) -> Result<Forecast, Cause> {
+        Action::forecast(self, call, context).await
+    }
+
+    async fn perform(&self, (): &(), call: &Call, context: &Context) -> Outcome {
+        Action::perform(self, call, context).await
+    }
+
+    async fn probe(&self, (): &(), call: &Call, context: &Context) -> Verdict {
+        Action::probe(self, call, context).await
+    }
+
+    async fn undo(&self, (): &(), call: &Call, before: &Value, context: &Context) -> Outcome {
+        Action::undo(self, call, before, context).await
     }
 }
 
@@ -95,10 +149,19 @@ impl ActionSet {
 
     /// Adds an action.
     #[must_use]
-    pub fn with<A: Action>(mut self) -> Self {
+    pub fn with<A: Action>(self) -> Self {
+        self.with_through::<A, ()>(&Arc::new(()))
+    }
+
+    /// Adds an action that works through something which outlives its calls.
+    #[must_use]
+    pub fn with_through<A: ActionThrough<S>, S: Send + Sync + 'static>(mut self, through: &Arc<S>) -> Self {
         self.actions.push(Entry {
             spec: A::spec(),
-            action: Box::new(Typed::<A>(std::marker::PhantomData)),
+            action: Box::new(Typed::<A, S> {
+                through: Arc::clone(through),
+                action: PhantomData,
+            }),
         });
         self
     }
@@ -176,24 +239,29 @@ trait Untyped: Send + Sync {
     async fn undo(&self, call: &Call, before: &Value, context: &Context) -> Outcome;
 }
 
-struct Typed<A>(std::marker::PhantomData<fn() -> A>);
+struct Typed<A, S> {
+    through: Arc<S>,
+    action: PhantomData<fn() -> A>,
+}
 
 #[async_trait]
-impl<A: Action> Untyped for Typed<A> {
+impl<A: ActionThrough<S>, S: Send + Sync + 'static> Untyped for Typed<A, S> {
     async fn forecast(&self, call: &Call, context: &Context) -> Result<Forecast, Cause> {
-        call.arguments::<A>()?.forecast(call, context).await
+        call.arguments::<A>()?
+            .forecast(&self.through, call, context)
+            .await
     }
 
     async fn perform(&self, call: &Call, context: &Context) -> Outcome {
         match call.arguments::<A>() {
-            Ok(action) => action.perform(call, context).await,
+            Ok(action) => action.perform(&self.through, call, context).await,
             Err(cause) => nothing_done(cause),
         }
     }
 
     async fn probe(&self, call: &Call, context: &Context) -> Verdict {
         match call.arguments::<A>() {
-            Ok(action) => action.probe(call, context).await,
+            Ok(action) => action.probe(&self.through, call, context).await,
             Err(cause) => Verdict::Unknown {
                 reason: cause.message,
             },
@@ -202,7 +270,7 @@ impl<A: Action> Untyped for Typed<A> {
 
     async fn undo(&self, call: &Call, before: &Value, context: &Context) -> Outcome {
         match call.arguments::<A>() {
-            Ok(action) => action.undo(call, before, context).await,
+            Ok(action) => action.undo(&self.through, call, before, context).await,
             Err(cause) => nothing_done(cause),
         }
     }

@@ -7,6 +7,9 @@ use std::sync::Arc;
 pub(crate) fn registry(dir: &StateDir) -> Registry {
     let mut adapters = caxplan_local::adapters();
     adapters.push(caxplan_caxton::adapter());
+    adapters.push(caxplan_ssh::adapter());
+    adapters.push(caxplan_systemd::adapter());
+    adapters.push(caxplan_s3::adapter());
     adapters.push(Arc::new(RunAdapter::new(dir.clone())));
     Registry::new(adapters)
 }

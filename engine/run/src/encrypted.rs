@@ -38,7 +38,7 @@ enum Identity {
     },
 }
 
-type Identities = Vec<Box<dyn age::Identity + Send + Sync>>;
+type Identities = Vec<Box<dyn age::Identity>>;
 
 impl Age {
     /// Where the secret comes from, for messages.
@@ -132,11 +132,7 @@ fn decrypt(sealed: &[u8], identities: &Identities, from: &str) -> Result<Vec<u8>
     }
     let mut plain = Vec::new();
     decryptor
-        .decrypt(
-            identities
-                .iter()
-                .map(|identity| &**identity as &dyn age::Identity),
-        )
+        .decrypt(identities.iter().map(|identity| &**identity))
         .map_err(explain)?
         .take(FILE_BYTES_MAX)
         .read_to_end(&mut plain)

@@ -13,6 +13,9 @@ use crate::select::Selector;
 use caxplan_model::{Map, Target};
 use std::collections::BTreeMap;
 
+/// The group that every target belongs to, if an inventory names it.
+const EVERYONE: &str = "all";
+
 /// An inventory.
 #[derive(Debug, Default)]
 pub(super) struct Inventory {
@@ -147,6 +150,11 @@ impl Inventory {
             given.push((name.clone(), labels(&fields, report), vars(&fields, report)));
         }
         self.nest(&parents, all_known, report);
+        if given.iter().any(|(name, ..)| name == EVERYONE) {
+            for target in &mut self.targets {
+                target.groups.push(EVERYONE.to_owned());
+            }
+        }
         // Of two groups, the one that stands first goes before.
         for (name, labels, vars) in &given {
             for target in self

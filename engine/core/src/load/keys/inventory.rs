@@ -62,7 +62,7 @@ pub(in crate::load) static INVENTORY: Object = Object {
         key(
             "groups",
             Shape::MapOf(&Shape::Object(&GROUP)),
-            "By name: labels and variables of several targets.",
+            "By name: labels and variables of several targets. Every target belongs to the group `all`.",
         ),
         key(
             "from",
