@@ -246,7 +246,7 @@ async fn check_bad_arguments(adapter: &dyn Adapter, spec: &ActionSpec, example: 
             spec.name
         );
         if spec.probes {
-            let verdict = adapter.probe(&call, &context).await;
+            let verdict = adapter.probe_from(&call, &Value::Null, &context).await;
             assert!(
                 matches!(verdict, Verdict::Unknown { .. }),
                 "{}: a probe took {what}: {verdict:?}",
@@ -333,7 +333,7 @@ async fn check_success(
         .unwrap_or_else(|cause| panic!("{name}: the forecast failed: {cause}"));
     assert!(!forecast.summary.is_empty(), "{name}: the forecast says nothing");
     if spec.probes && forecast.change == Change::Would {
-        let verdict = adapter.probe(call, context).await;
+        let verdict = adapter.probe_from(call, &forecast.before, context).await;
         assert!(
             !matches!(verdict, Verdict::Done { .. }),
             "{name}: the probe saw it done before it was"
@@ -359,7 +359,7 @@ async fn check_success(
         Effect::Changes => {}
     }
     if spec.probes {
-        let verdict = adapter.probe(call, context).await;
+        let verdict = adapter.probe_from(call, &forecast.before, context).await;
         assert!(
             matches!(verdict, Verdict::Done { .. }),
             "{name} was done, but the probe says {verdict:?}"

@@ -117,6 +117,12 @@ pub trait Adapter: Send + Sync {
         }
     }
 
+    /// The same for an action that can only tell by comparing with the state before the attempt: `before` is what the
+    /// attempt's forecast gave, `null` if its specification does not say `records_before`. The engine calls this one.
+    async fn probe_from(&self, call: &Call, _before: &Value, context: &Context) -> Verdict {
+        self.probe(call, context).await
+    }
+
     /// Restores what `before` describes. Called only for actions whose specification says `undo: native`; must be
     /// idempotent, for it runs again after a crash.
     async fn undo(&self, call: &Call, _before: &Value, _context: &Context) -> Outcome {

@@ -29,6 +29,11 @@ pub trait Action: DeserializeOwned + JsonSchema + Send + Sync + 'static {
         }
     }
 
+    /// The same for an action that can only tell by comparing with what the attempt's forecast gave as `before`.
+    async fn probe_from(&self, call: &Call, _before: &Value, context: &Context) -> Verdict {
+        self.probe(call, context).await
+    }
+
     /// Restores what `before` describes; idempotent.
     async fn undo(&self, call: &Call, _before: &Value, _context: &Context) -> Outcome {
         not_undoable(call)
@@ -58,6 +63,11 @@ pub trait ActionThrough<S: Send + Sync + 'static>:
         }
     }
 
+    /// The same for an action that can only tell by comparing with what the attempt's forecast gave as `before`.
+    async fn probe_from(&self, through: &S, call: &Call, _before: &Value, context: &Context) -> Verdict {
+        self.probe(through, call, context).await
+    }
+
     /// Restores what `before` describes; idempotent.
     async fn undo(&self, _through: &S, call: &Call, _before: &Value, _context: &Context) -> Outcome {
         not_undoable(call)
@@ -80,6 +90,10 @@ impl<A: Action> ActionThrough<()> for A {
 
     async fn probe(&self, (): &(), call: &Call, context: &Context) -> Verdict {
         Action::probe(self, call, context).await
+    }
+
+    async fn probe_from(&self, (): &(), call: &Call, before: &Value, context: &Context) -> Verdict {
+        Action::probe_from(self, call, before, context).await
     }
 
     async fn undo(&self, (): &(), call: &Call, before: &Value, context: &Context) -> Outcome {
@@ -202,8 +216,12 @@ impl Adapter for ActionSet {
     }
 
     async fn probe(&self, call: &Call, context: &Context) -> Verdict {
+        self.probe_from(call, &Value::Null, context).await
+    }
+
+    async fn probe_from(&self, call: &Call, before: &Value, context: &Context) -> Verdict {
         match self.find(call) {
-            Ok(action) => action.probe(call, context).await,
+            Ok(action) => action.probe_from(call, before, context).await,
             Err(cause) => Verdict::Unknown {
                 reason: cause.message,
             },
@@ -235,7 +253,7 @@ fn not_undoable(call: &Call) -> Outcome {
 trait Untyped: Send + Sync {
     async fn forecast(&self, call: &Call, context: &Context) -> Result<Forecast, Cause>;
     async fn perform(&self, call: &Call, context: &Context) -> Outcome;
-    async fn probe(&self, call: &Call, context: &Context) -> Verdict;
+    async fn probe_from(&self, call: &Call, before: &Value, context: &Context) -> Verdict;
     async fn undo(&self, call: &Call, before: &Value, context: &Context) -> Outcome;
 }
 
@@ -259,9 +277,9 @@ impl<A: ActionThrough<S>, S: Send + Sync + 'static> Untyped for Typed<A, S> {
         }
     }
 
-    async fn probe(&self, call: &Call, context: &Context) -> Verdict {
+    async fn probe_from(&self, call: &Call, before: &Value, context: &Context) -> Verdict {
         match call.arguments::<A>() {
-            Ok(action) => action.probe(&self.through, call, context).await,
+            Ok(action) => action.probe_from(&self.through, call, before, context).await,
             Err(cause) => Verdict::Unknown {
                 reason: cause.message,
             },

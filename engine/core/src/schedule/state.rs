@@ -75,6 +75,8 @@ pub(super) struct Step {
     pub(super) outcome: Option<Outcome>,
     /// What was seen before the first attempt that may have acted.
     pub(super) before: Value,
+    /// What was seen before the last attempt: what a probe compares with.
+    pub(super) before_last: Value,
     /// Whether an attempt may have changed something that was not undone.
     pub(super) may_have_acted: bool,
     /// What a person said about the attempt in doubt.
@@ -282,6 +284,11 @@ impl State {
         Some(&self.step(node)?.before)
     }
 
+    /// What the adapter saw before the last attempt: what a probe of it compares with.
+    pub fn before_last(&self, node: NodeIndex) -> Option<&Value> {
+        Some(&self.step(node)?.before_last)
+    }
+
     /// Whether a step may have changed something that was not undone.
     pub fn may_have_acted(&self, node: NodeIndex) -> bool {
         self.step(node).is_some_and(|step| step.may_have_acted)
@@ -368,6 +375,7 @@ impl State {
         step.round += 1;
         step.answer = None;
         step.asked = false;
+        step.before_last.clone_from(before);
         // A later attempt sees what an earlier one left half done; the undo wants what was there before both.
         if !step.may_have_acted {
             step.before.clone_from(before);

@@ -106,6 +106,12 @@ impl Driver {
             }
         };
         resolved.limit = resolved.limit.filter(|_| probe.is_some()).or(Some(READ_TIMEOUT));
+        let before = self
+            .scheduler
+            .state()
+            .before_last(node)
+            .cloned()
+            .unwrap_or_default();
         let desk = self.desk(node, attempt);
         let outputs = self.outputs.clone();
         self.spawn(node, desk.context.cancel.clone(), async move {
@@ -113,7 +119,9 @@ impl Driver {
                 let outcome = perform(&resolved, &desk.context).await;
                 verdict_of(&outcome, done_when.as_deref(), &scope)
             } else {
-                let asking = resolved.adapter.probe(&resolved.call, &desk.context);
+                let asking = resolved
+                    .adapter
+                    .probe_from(&resolved.call, &before, &desk.context);
                 within(asking, resolved.limit, &desk.context)
                     .await
                     .unwrap_or_else(|ended| Verdict::Unknown {
