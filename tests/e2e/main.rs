@@ -23,6 +23,7 @@ mod recover;
 mod review;
 mod schedule;
 mod serve;
+mod ssh;
 mod terminal;
 mod threads;
 mod upgrade;

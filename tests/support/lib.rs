@@ -4,10 +4,12 @@ mod process;
 mod random;
 mod sandbox;
 mod service;
+mod sshd;
 mod terminal;
 
 pub use process::{Background, Finished, wait_until};
 pub use random::Random;
 pub use sandbox::{Sandbox, programs, releases, root};
 pub use service::{Asked, Service};
+pub use sshd::{Account, Sshd, SshdOptions};
 pub use terminal::Terminal;
