@@ -12,6 +12,7 @@ mod editor;
 mod engine;
 mod examples;
 mod flow;
+mod hosts;
 mod import;
 mod interrupt;
 mod invariants;

@@ -1,5 +1,6 @@
 //! What end-to-end tests stand on: the built programs, a folder of their own, and processes that end with the test.
 
+pub mod hosts;
 mod process;
 mod random;
 mod sandbox;
@@ -7,6 +8,7 @@ mod service;
 mod sshd;
 mod terminal;
 
+pub use hosts::{Fleet, Host};
 pub use process::{Background, Finished, wait_until};
 pub use random::Random;
 pub use sandbox::{Sandbox, programs, releases, root};

@@ -5,6 +5,7 @@ mod ci;
 mod demo;
 mod dist;
 mod fuzz;
+mod hosts;
 mod setup;
 mod shell;
 mod test;

@@ -1,11 +1,12 @@
 //! The one test command.
 
-use crate::{dist, setup, shell};
+use crate::{dist, hosts, setup, shell};
 use anyhow::Result;
 
 /// Sets up what is missing and runs everything.
 pub(crate) fn all() -> Result<()> {
     setup::packages()?;
+    hosts::prepare()?;
     let releases = dist::releases()?;
     // The programs under test, without a release number, as a developer builds them.
     shell::run(&["cargo", "build", "--workspace", "--locked"])?;
