@@ -1,9 +1,38 @@
 //! Work on other machines over SSH.
+//!
+//! [`Connections`] holds the connections of the process; [`Host`] is what actions see of one host: run a command, open one as
+//! a stream of bytes, transfer files. Nothing is installed on a host; what is needed there is `/bin/sh`.
+
+mod auth;
+mod captured;
+mod client;
+mod command;
+mod config;
+mod connections;
+mod exec;
+mod host;
+mod known_hosts;
+mod reach;
+mod receipts;
+mod said;
+mod sudo;
+
+pub use captured::Captured;
+pub use command::{Command, shell_word};
+pub use connections::Connections;
+pub use exec::ByteStream;
+pub use host::{Broken, Exit, Finished, Host};
+pub use sudo::Sudo;
 
 use caxplan_adapter::{ActionSet, Adapter};
 use std::sync::Arc;
 
-/// The adapter.
+/// The adapter, with connections of its own.
 pub fn adapter() -> Arc<dyn Adapter> {
+    adapter_through(&Arc::new(Connections::new()))
+}
+
+/// The adapter, on connections that others use too.
+pub fn adapter_through(_connections: &Arc<Connections>) -> Arc<dyn Adapter> {
     Arc::new(ActionSet::new("ssh"))
 }
