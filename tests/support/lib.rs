@@ -1,6 +1,7 @@
 //! What end-to-end tests stand on: the built programs, a folder of their own, and processes that end with the test.
 
 pub mod hosts;
+mod object_store;
 mod process;
 mod random;
 mod sandbox;
@@ -9,6 +10,7 @@ mod sshd;
 mod terminal;
 
 pub use hosts::{Fleet, Host};
+pub use object_store::ObjectStore;
 pub use process::{Background, Finished, wait_until};
 pub use random::Random;
 pub use sandbox::{Sandbox, programs, releases, root};

@@ -15,6 +15,7 @@ use command::run;
 use slot::Slot;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 /// Several hosts on one network. This machine is on it too, unless a bastion stands between. All end with the value.
@@ -113,6 +114,18 @@ impl Fleet {
         }
     }
 
+    /// A program of this machine that reaches all hosts, past any bastion.
+    pub fn command(&self, program: &Path) -> Command {
+        match &self.bastion {
+            None => Command::new(program),
+            Some(bastion) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", &bastion.namespace()]).arg(program);
+                command
+            }
+        }
+    }
+
     /// The private key that `root` and `ops` accept on every host.
     pub fn identity(&self) -> PathBuf {
         self.folder.join("identity")
@@ -123,20 +136,31 @@ impl Fleet {
         self.folder.join("known_hosts")
     }
 
-    /// Writes an inventory with all hosts but the bastion, in which a jump through it is noted. They are used as `user`.
+    /// Writes an inventory with all hosts but the bastion, in which a jump through it is noted. They are used as `user`, who
+    /// becomes root by sudo where a step does not say otherwise.
     pub fn inventory(&self, path: &Path, user: &str) {
         let mut text = String::from("inventory:\n  targets:\n");
         for host in &self.hosts {
-            let _ = writeln!(text, "    {}: {{address: {}}}", host.name, host.address);
+            let _ = writeln!(text, "    {}: {{vars: {{address: {}}}}}", host.name, host.address);
         }
+        let names: Vec<&str> = self.hosts.iter().map(|host| host.name.as_str()).collect();
         let _ = write!(
             text,
-            "  vars:\n    ssh_user: {user}\n    ssh_config: none\n    ssh_identity: {}\n    ssh_known_hosts: {}\n",
-            self.identity().display(),
-            self.known_hosts().display()
+            "  groups:\n    all:\n      targets: [{}]\n      vars:\n",
+            names.join(", ")
         );
+        let mut vars = vec![
+            ("ssh_user", user.to_owned()),
+            ("ssh_config", "none".to_owned()),
+            ("ssh_identity", self.identity().display().to_string()),
+            ("ssh_known_hosts", self.known_hosts().display().to_string()),
+            ("sudo", (user != "root").to_string()),
+        ];
         if let Some(bastion) = &self.bastion {
-            let _ = writeln!(text, "    ssh_jump: ops@{}:22", self.reached_at(bastion));
+            vars.push(("ssh_jump", format!("ops@{}:22", self.reached_at(bastion))));
+        }
+        for (name, value) in vars {
+            let _ = writeln!(text, "        {name}: {value}");
         }
         std::fs::write(path, text).expect("the inventory can be written");
     }
