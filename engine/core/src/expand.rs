@@ -206,7 +206,7 @@ fn bindings(foreach: &Foreach, item: &Value, graph: &Graph, at: NodeIndex) -> Bi
         bindings.insert("target".to_owned(), target);
     }
     bindings.insert(foreach.var.clone(), item.clone());
-    bindings
+    bindings.into()
 }
 
 fn as_target(item: &Value, graph: &Graph, at: NodeIndex) -> Option<Value> {

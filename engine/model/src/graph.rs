@@ -5,6 +5,7 @@ use crate::{
     RunEnd, Schedule, StepId, Target, Value,
 };
 use serde::{Deserialize, Serialize};
+use std::sync::{Arc, LazyLock};
 
 /// The index of a node in [`Graph::nodes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -49,8 +50,7 @@ impl Graph {
 
     /// The digest over all of it: a preview and a run of the same digest do the same.
     pub fn digest(&self) -> Digest {
-        // A struct of maps with text keys always serializes.
-        Digest::of(&serde_json::to_vec(self).expect("a graph is plain data"))
+        Digest::of_json(self)
     }
 
     /// A graph that holds a root and nothing else.
@@ -152,7 +152,61 @@ pub struct Notification {
 }
 
 /// Values that `foreach` bound for a node and all below it, by variable (`node`, `target`).
-pub type Bindings = Map;
+///
+/// A map that takes no room where nothing is bound, and is shared where the same is bound.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Map", into = "Map")]
+pub struct Bindings(Option<Arc<Map>>);
+
+impl Bindings {
+    /// Whether nothing is bound.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Keeps only the variables that are `kept`.
+    pub fn retain(&mut self, mut kept: impl FnMut(&str) -> bool) {
+        if let Some(bound) = &mut self.0 {
+            Arc::make_mut(bound).retain(|name, _| kept(name));
+            if bound.is_empty() {
+                self.0 = None;
+            }
+        }
+    }
+
+    /// The value of a variable, to be changed.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Value> {
+        self.0
+            .as_mut()
+            .and_then(|bound| Arc::make_mut(bound).get_mut(name))
+    }
+
+    /// Binds a variable, in place of what it was bound to.
+    pub fn insert(&mut self, name: String, value: Value) {
+        Arc::make_mut(self.0.get_or_insert_default()).insert(name, value);
+    }
+}
+
+impl std::ops::Deref for Bindings {
+    type Target = Map;
+
+    fn deref(&self) -> &Map {
+        static NOTHING: LazyLock<Map> = LazyLock::new(Map::new);
+        self.0.as_deref().unwrap_or(&NOTHING)
+    }
+}
+
+impl From<Map> for Bindings {
+    fn from(map: Map) -> Self {
+        Self((!map.is_empty()).then(|| Arc::new(map)))
+    }
+}
+
+impl From<Bindings> for Map {
+    fn from(bindings: Bindings) -> Self {
+        bindings.0.map(Arc::unwrap_or_clone).unwrap_or_default()
+    }
+}
 
 /// One node: a step, or a group of steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -186,14 +240,14 @@ pub struct Node {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<CheckpointName>,
     /// What `foreach` bound; children inherit it.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[serde(default, skip_serializing_if = "Bindings::is_empty")]
     pub bindings: Bindings,
     /// Marks a phase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<PhaseMark>,
     /// Marks a step that runs another plan: all below it is that plan, which sees nothing of what is around it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub child: Option<ChildPlan>,
+    pub child: Option<Box<ChildPlan>>,
     /// Where it stands in the source.
     #[serde(default)]
     pub source: Location,
@@ -214,7 +268,7 @@ impl Node {
             timeout: None,
             undo: Vec::new(),
             checkpoint: None,
-            bindings: Bindings::new(),
+            bindings: Bindings::default(),
             phase: None,
             child: None,
             source: Location::default(),
@@ -313,6 +367,25 @@ impl NodeKind {
             | Self::Rolling(_)
             | Self::Foreach(_)
             | Self::Block { .. } => false,
+        }
+    }
+
+    /// The nodes directly in it, in the order of the plan.
+    pub fn children(&self) -> Vec<NodeIndex> {
+        match self {
+            Self::Sequence { children } | Self::Parallel { children, .. } | Self::Dag { children, .. } => {
+                children.clone()
+            }
+            Self::Rolling(rolling) => rolling.batches.iter().flatten().copied().collect(),
+            Self::Block { body, rescue, always } => {
+                [Some(*body), *rescue, *always].into_iter().flatten().collect()
+            }
+            Self::Foreach(_)
+            | Self::Action(_)
+            | Self::Wait { .. }
+            | Self::Watch(_)
+            | Self::Approve { .. }
+            | Self::Checklist(_) => Vec::new(),
         }
     }
 }

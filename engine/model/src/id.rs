@@ -89,6 +89,23 @@ impl Digest {
         Self(sha2::Sha256::digest(bytes).into())
     }
 
+    /// The digest of plain data as JSON, which is nowhere whole in memory. Panics if it is none: maps have text keys.
+    pub fn of_json(data: &impl Serialize) -> Self {
+        struct Hasher(sha2::Sha256);
+        impl std::io::Write for Hasher {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                sha2::Digest::update(&mut self.0, bytes);
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut hasher = Hasher(<sha2::Sha256 as sha2::Digest>::new());
+        serde_json::to_writer(&mut hasher, data).expect("plain data serializes");
+        Self(sha2::Digest::finalize(hasher.0).into())
+    }
+
     /// The digest of this digest followed by `bytes`: one link of a hash chain.
     #[must_use]
     pub fn chain(&self, bytes: &[u8]) -> Self {

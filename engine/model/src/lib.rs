@@ -14,6 +14,7 @@ mod schedule;
 mod span;
 mod target;
 mod time;
+mod well_formed;
 
 pub use action::{ActionCall, ActionName, ActionSpec, Effect, UndoSupport};
 pub use graph::{

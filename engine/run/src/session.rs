@@ -1,7 +1,7 @@
 //! Taking a run up: what must be had before its first event, in the order in which it must be had.
 
 use crate::driver::{CrashPoint, Driver, DriverError, Orders, Parts, Person};
-use crate::journal::{Batch, Journal, JournalError, NewRun, StoredRun};
+use crate::journal::{Batch, Journal, JournalError, NewRun};
 use crate::lock::{Claim, Holder, LockError, Locks};
 use crate::mask::Masker;
 use crate::observe::Observer;
@@ -85,7 +85,7 @@ impl Session {
         dir: &StateDir,
         registry: Registry,
         plan: &Path,
-        loaded: &Loaded,
+        loaded: Loaded,
     ) -> Result<Self, SessionError> {
         let claim = Claim::new(dir, &loaded.graph.header.name, None)?;
         Self::create_as(dir, registry, plan, loaded, claim, &mut |_| {}).await
@@ -96,11 +96,13 @@ impl Session {
         dir: &StateDir,
         registry: Registry,
         plan: &Path,
-        loaded: &Loaded,
+        loaded: Loaded,
         claim: Claim,
         tell: &mut (dyn FnMut(&LockError) + Send),
     ) -> Result<Self, SessionError> {
-        let graph = &loaded.graph;
+        let Loaded {
+            graph, secret_params, ..
+        } = loaded;
         let plan_dir = plan.parent().unwrap_or(Path::new("/"));
         let Claim { run: id, mut locks } = claim;
         let header = &graph.header;
@@ -110,22 +112,22 @@ impl Session {
             .await?;
         let secrets = Secrets::load(&graph.header.secrets, plan_dir).await?;
         let mut journal = Journal::open(dir)?;
-        let names: Vec<String> = loaded.secret_params.keys().cloned().collect();
+        let names: Vec<String> = secret_params.keys().cloned().collect();
         // The random half of another id.
         let seed = u64::try_from(ulid::Ulid::new().random() & u128::from(u64::MAX)).unwrap_or_default();
         let (created, tail) = journal.create(&NewRun {
             id: &id,
             plan,
-            graph,
+            graph: &graph,
             secret_params: &names,
             seed,
             by: &user(),
         })?;
-        let state = fold(&id, graph.clone(), &[created])?;
-        let surroundings = Surroundings::new(&id, graph, plan, &loaded.secret_params, &secrets);
+        let state = fold(&id, graph, &[created])?;
+        let surroundings = Surroundings::new(&id, state.graph(), plan, &secret_params, &secrets);
         Ok(Self {
             parts: Parts {
-                outputs: Outputs::new(Masker::of(&secrets, &loaded.secret_params)),
+                outputs: Outputs::new(Masker::of(&secrets, &secret_params)),
                 run: id,
                 journal,
                 tail,
@@ -161,13 +163,15 @@ impl Session {
     ) -> Result<Self, SessionError> {
         let mut journal = Journal::open(dir)?;
         // That the run is there; what its records say may change until its lock is held.
-        let name = journal.load(id)?.summary.name;
-        let holder = Holder::this_process(id, &name);
+        let summary = journal
+            .summary(id)?
+            .ok_or_else(|| JournalError::UnknownRun(id.to_string()))?;
+        let holder = Holder::this_process(id, &summary.name);
         let mut locks = Locks::default();
         locks.take_run(dir, &holder)?;
         let mut stored = journal.load(id)?;
         let records = std::mem::take(&mut stored.records);
-        let mut state = fold(id, stored.graph.clone(), &records)?;
+        let mut state = fold(id, stored.graph, &records)?;
         if let Some(edited) = edited {
             if stored.tail.seq != edited.seen {
                 return Err(SessionError::Moved { run: id.clone() });
@@ -184,7 +188,7 @@ impl Session {
         let ended_orphans = orphans::end(id).map_err(|pids| SessionError::Orphans { pids })?;
         let secret_params = match edited {
             Some(edited) => edited.loaded.secret_params.clone(),
-            None => secret_params(&stored, params)?,
+            None => secret_params(&stored.secret_params, params)?,
         };
         let plan = &stored.summary.plan;
         let secrets = Secrets::load(&header.secrets, plan.parent().unwrap_or(Path::new("/"))).await?;
@@ -300,9 +304,8 @@ fn account_name(uid: u32) -> Option<String> {
     })
 }
 
-fn secret_params(stored: &StoredRun, given: &Map) -> Result<Map, SessionError> {
-    let (found, names): (Vec<_>, Vec<_>) = stored
-        .secret_params
+fn secret_params(names: &[String], given: &Map) -> Result<Map, SessionError> {
+    let (found, names): (Vec<_>, Vec<_>) = names
         .iter()
         .map(|name| (name, given.get(name)))
         .partition(|(_, value)| value.is_some());

@@ -87,7 +87,7 @@ impl Run {
         let dir = StateDir::locate()?;
         let registry = registry(&dir);
         let loaded = match self.plan.load_or_ask(&registry)? {
-            Checked::Valid(loaded) => loaded,
+            Checked::Valid(loaded) => *loaded,
             Checked::Invalid(code) => return Ok(code),
         };
         let plan = self.plan.absolute()?;
@@ -96,11 +96,10 @@ impl Run {
                 artefact::check(previewed, &dir, &registry, &self.plan, &loaded).await?;
             }
             let claim = Claim::new(&dir, &loaded.graph.header.name, None)?;
-            let created = Session::create_as(&dir, registry, &plan, &loaded, claim, &mut say_wait).await;
+            let if_held = loaded.graph.header.lock_policy.if_held;
+            let created = Session::create_as(&dir, registry, &plan, loaded, claim, &mut say_wait).await;
             let session = match created {
-                Err(SessionError::Lock(held @ LockError::Held { .. }))
-                    if loaded.graph.header.lock_policy.if_held == IfHeld::Skip =>
-                {
+                Err(SessionError::Lock(held @ LockError::Held { .. })) if if_held == IfHeld::Skip => {
                     ui::say(&format!("skipped: {held}\n"));
                     return Ok(ExitCode::SUCCESS);
                 }

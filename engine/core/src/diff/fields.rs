@@ -31,7 +31,7 @@ fn arena(nodes: &[Node], prefix: &str, out: &mut Vec<Flat>) {
         StepId::new(crate::expand::join(prefix, own))
     };
     for (at, node) in (0..).map(NodeIndex).zip(nodes) {
-        let children = children(&node.kind);
+        let children = node.kind.children();
         let mut fields = fields(node);
         if !node.needs.is_empty() {
             let needs = node.needs.iter().map(|need| last(id(*need).as_str()).into());
@@ -50,25 +50,6 @@ fn arena(nodes: &[Node], prefix: &str, out: &mut Vec<Flat>) {
         if let NodeKind::Foreach(foreach) = &node.kind {
             arena(&foreach.body, own.as_str(), out);
         }
-    }
-}
-
-/// The children of a node in the order of the plan.
-pub(crate) fn children(kind: &NodeKind) -> Vec<NodeIndex> {
-    match kind {
-        NodeKind::Sequence { children }
-        | NodeKind::Parallel { children, .. }
-        | NodeKind::Dag { children, .. } => children.clone(),
-        NodeKind::Rolling(rolling) => rolling.batches.iter().flatten().copied().collect(),
-        NodeKind::Block { body, rescue, always } => {
-            std::iter::once(*body).chain(*rescue).chain(*always).collect()
-        }
-        NodeKind::Foreach(_)
-        | NodeKind::Action(_)
-        | NodeKind::Wait { .. }
-        | NodeKind::Watch(_)
-        | NodeKind::Approve { .. }
-        | NodeKind::Checklist(_) => Vec::new(),
     }
 }
 

@@ -17,5 +17,5 @@ pub use difference::{Consequence, Difference, StepDifference, What};
 pub use lines::shown;
 
 pub(crate) use compare::{map_changes, plan_changes};
-pub(crate) use fields::{children, fields};
+pub(crate) use fields::fields;
 pub(crate) use settle::paths;

@@ -1,6 +1,5 @@
 //! A graph with everything resolved that is known before the run, so that two ways to write one thing compare equal.
 
-use super::fields::children;
 use crate::preview::{resolve_before_run, target_name};
 use crate::template::{condition_paths, is_template, references};
 use caxplan_model::{Graph, Map, Node, NodeIndex, NodeKind, Value};
@@ -32,7 +31,7 @@ pub(super) fn settle(graph: &Graph) -> Graph {
         settled.targets.clear();
     }
     for node in &mut settled.nodes {
-        node.bindings.retain(|name, _| reads(name));
+        node.bindings.retain(&reads);
     }
     settled
 }
@@ -113,7 +112,7 @@ pub(crate) fn paths(node: &Node, out: &mut BTreeSet<String>) {
     }
     // Whatever a node holds: every text in it that is a template.
     let mut bare = node.clone();
-    if children(&node.kind).len() > 1 {
+    if node.kind.children().len() > 1 {
         bare.kind = NodeKind::Sequence { children: Vec::new() };
         let delay = match &node.kind {
             NodeKind::Rolling(rolling) => rolling.delay.clone(),

@@ -35,6 +35,12 @@ impl Arena {
         self.nodes[one.index()].id = std::mem::replace(other, id);
     }
 
+    /// What was made, in no more room than it needs.
+    pub(super) fn into_nodes(mut self) -> Vec<Node> {
+        self.nodes.shrink_to_fit();
+        self.nodes
+    }
+
     pub(super) fn id(&self, index: NodeIndex) -> String {
         self.nodes[index.index()].id.as_str().to_owned()
     }

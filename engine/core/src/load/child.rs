@@ -339,11 +339,11 @@ impl<'b> Lowering<'_, 'b> {
                 }
             }
         }
-        arena.at(index).child = Some(ChildPlan {
+        arena.at(index).child = Some(Box::new(ChildPlan {
             plan: path.to_owned(),
             late: is_late,
             outputs,
-        });
+        }));
         if !is_late {
             return Some(kind);
         }
@@ -365,7 +365,7 @@ impl<'b> Lowering<'_, 'b> {
             max_failures: 0,
             max_unavailable: None,
             when: None,
-            body: body.nodes,
+            body: body.into_nodes(),
             params: rules.collect(),
         });
         Some(NodeKind::Sequence {

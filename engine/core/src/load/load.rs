@@ -159,7 +159,7 @@ pub(super) fn lower(
         params: values.open,
         vars,
         targets: inventory.targets,
-        nodes: arena.nodes,
+        nodes: arena.into_nodes(),
     };
     expand(&mut graph, &settler, report);
     plan.invariants.foresee(&graph, report);
@@ -479,7 +479,7 @@ fn bindings(graph: &Graph, index: NodeIndex) -> Map {
     let mut at = Some(index);
     while let Some(index) = at {
         let node = graph.node(index);
-        for (name, value) in &node.bindings {
+        for (name, value) in node.bindings.iter() {
             if !bindings.contains_key(name) {
                 bindings.insert(name.clone(), value.clone());
             }

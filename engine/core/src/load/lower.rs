@@ -214,6 +214,7 @@ impl Lowering<'_, '_> {
         place: &Place,
     ) -> Vec<NodeIndex> {
         self.check_ids(steps);
+        arena.nodes.reserve_exact(steps.len());
         steps
             .iter()
             .map(|step| self.step(arena, parent, step, place))
@@ -352,7 +353,7 @@ impl Lowering<'_, '_> {
             None => segment,
         };
         node.kind = kind;
-        node.bindings = bindings;
+        node.bindings = bindings.into();
         node.when = bound.options.when.map(|when| when.value);
         node.on_failure = bound.options.on_failure;
         node.checkpoint = bound

@@ -92,7 +92,7 @@ impl Lowering<'_, '_> {
                 .as_ref()
                 .map(|text| self.loaded_count(text, place)),
             when: options.when.map(|when| when.value),
-            body: body.nodes,
+            body: body.into_nodes(),
             params: Map::new(),
         })
     }

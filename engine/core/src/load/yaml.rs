@@ -331,7 +331,9 @@ impl Builder<'_> {
         tag: Option<&Cow<'_, Tag>>,
         mut span: Span,
     ) -> Option<Yaml> {
-        let text = text.into_owned();
+        // The parser leaves room for more.
+        let mut text = text.into_owned();
+        text.shrink_to_fit();
         if style == ScalarStyle::Plain && text.starts_with(['|', '>']) {
             // The parser takes what YAML forbids, and would make one line of it.
             span.end = span.start + 1;

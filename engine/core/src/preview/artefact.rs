@@ -220,7 +220,7 @@ fn check_arena(nodes: &[Node]) -> Result<(), String> {
     }
     let mut parents: Vec<Option<NodeIndex>> = vec![None; nodes.len()];
     for (at, node) in (0..).map(NodeIndex).zip(nodes) {
-        for child in crate::diff::children(&node.kind) {
+        for child in node.kind.children() {
             match parents.get_mut(child.index()) {
                 Some(parent) if child > at && parent.is_none() => *parent = Some(at),
                 _ => return Err(format!("node {} has a wrong child", at.0)),

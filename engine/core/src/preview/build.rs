@@ -301,28 +301,14 @@ fn likeness(entries: &[Entry]) -> String {
 
 /// The children of a node in the order of the plan. The steps of a block that is nothing but its body are its own.
 pub(super) fn children(graph: &Graph, at: NodeIndex) -> impl DoubleEndedIterator<Item = NodeIndex> + use<> {
-    let children: Vec<NodeIndex> = match &graph.node(at).kind {
-        NodeKind::Sequence { children }
-        | NodeKind::Parallel { children, .. }
-        | NodeKind::Dag { children, .. } => children.clone(),
-        NodeKind::Rolling(rolling) => rolling.batches.iter().flatten().copied().collect(),
+    let kind = &graph.node(at).kind;
+    let children = match kind {
         NodeKind::Block {
             body,
             rescue: None,
             always: None,
-        } => match &graph.node(*body).kind {
-            NodeKind::Sequence { children } => children.clone(),
-            _ => vec![*body],
-        },
-        NodeKind::Block { body, rescue, always } => {
-            std::iter::once(*body).chain(*rescue).chain(*always).collect()
-        }
-        NodeKind::Foreach(_)
-        | NodeKind::Action(_)
-        | NodeKind::Wait { .. }
-        | NodeKind::Watch(_)
-        | NodeKind::Approve { .. }
-        | NodeKind::Checklist(_) => Vec::new(),
+        } => graph.node(*body).kind.children(),
+        _ => kind.children(),
     };
     children.into_iter()
 }
@@ -350,7 +336,7 @@ pub fn bindings(graph: &Graph, at: NodeIndex) -> Map {
     let mut all = Map::new();
     let mut current = Some(at);
     while let Some(at) = current {
-        for (name, value) in &graph.node(at).bindings {
+        for (name, value) in graph.node(at).bindings.iter() {
             if !all.contains_key(name) {
                 all.insert(name.clone(), value.clone());
             }

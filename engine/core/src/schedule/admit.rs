@@ -174,7 +174,12 @@ impl Scheduler {
                 let NodeKind::Rolling(rolling) = &self.state.graph.node(group).kind else {
                     return;
                 };
-                let delay = rolling.delay.clone().unwrap_or_else(|| "0".to_owned());
+                let pauses = !self.state.was_skipped_last(group);
+                let delay = rolling
+                    .delay
+                    .clone()
+                    .filter(|_| pauses)
+                    .unwrap_or_else(|| "0".to_owned());
                 if let Some(delay) = self.duration(group, Question::Delay, delay, turn) {
                     self.set_timer(group, delay, turn);
                     self.pause_between_batches(group, turn);

@@ -143,14 +143,18 @@ impl Scheduler {
             return self.finish_attempt(node, attempt, outcome, None, turn);
         }
         let action = self.action(node);
+        let retried = self.is_retried(node, cause);
         let uncertain = outcome.may_have_acted() && !action.idempotent && !action.read_only;
-        if !uncertain || !self.is_retried(node, cause) {
-            return self.finish_failed(node, attempt, outcome, turn);
-        }
+        // Whoever was asked never answered: a probe is as good now as it will be when the run is resumed.
+        let lost = matches!(outcome, Outcome::Unknown { .. }) && !action.read_only && !self.is_stopped();
+        let asks = if retried { uncertain } else { lost };
         // An unmet expectation comes after the work was done: a probe would call that a success.
-        if has_probe(action) && cause.kind != FailureKind::Expectation {
+        let probes = has_probe(action) && cause.kind != FailureKind::Expectation;
+        if asks && probes {
             self.held.insert(node, outcome);
             self.probe(node, attempt, turn);
+        } else if !(uncertain && retried) {
+            self.finish_failed(node, attempt, outcome, turn);
         } else {
             let why =
                 "not tried again: it may have acted, is not idempotent, and has no probe that could tell";
@@ -261,7 +265,12 @@ impl Scheduler {
                 self.run_again(node, attempt, "the probe found no effect of it", turn);
             }
             (ProbeReport::Unknown { reason }, Some(outcome)) => {
-                let why = format!("not tried again: it may have acted, and the probe cannot tell: {reason}");
+                let why = match outcome.cause().is_some_and(|cause| self.is_retried(node, cause)) {
+                    true => {
+                        format!("not tried again: it may have acted, and the probe cannot tell: {reason}")
+                    }
+                    false => format!("it may have acted, and the probe cannot tell: {reason}"),
+                };
                 self.finish_attempt(node, attempt, explained(outcome, &why), None, turn);
             }
             (ProbeReport::Unknown { reason }, None) => {

@@ -165,6 +165,21 @@ impl State {
         u32::try_from(ends.partition_point(|end| *end <= ended)).unwrap_or(u32::MAX)
     }
 
+    /// Whether every child of the batch that a rolling group is at was skipped: nothing came of it to wait for.
+    pub(super) fn was_skipped_last(&self, node: NodeIndex) -> bool {
+        let NodeKind::Rolling(rolling) = &self.graph.node(node).kind else {
+            return false;
+        };
+        rolling
+            .batches
+            .get(self.group(node).batch as usize)
+            .is_some_and(|batch| {
+                batch
+                    .iter()
+                    .all(|child| *self.status(*child) == NodeStatus::Skipped)
+            })
+    }
+
     pub(super) fn group(&self, node: NodeIndex) -> &Group {
         match &self.nodes[node.index()].part {
             Part::Group(group) => group,

@@ -8,9 +8,9 @@ use super::group::Seen;
 use super::shape::indices;
 use super::state::{NodeState, State};
 use super::status::{NodeStatus, UndoStatus};
-use crate::diff::{FieldChange, children, fields, map_changes, paths, plan_changes};
+use crate::diff::{FieldChange, fields, map_changes, paths, plan_changes};
 use crate::preview::target_name;
-use caxplan_model::{FORMAT, Foreach, Graph, Location, Node, NodeIndex, NodeKind, StepId};
+use caxplan_model::{Foreach, Graph, Location, Node, NodeIndex, NodeKind, StepId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -45,7 +45,7 @@ impl State {
         let mut open = vec![NodeIndex::ROOT];
         while let Some(at) = open.pop() {
             kept[at.index()] = true;
-            open.extend(children(&nodes[at.index()].kind));
+            open.extend(nodes[at.index()].kind.children());
         }
         let mut places = Vec::with_capacity(nodes.len());
         let mut next = 0;
@@ -71,7 +71,7 @@ impl State {
     pub fn replacement(&self, plan: &Graph) -> Result<Graph, Vec<Refusal>> {
         let graph = self.merged(plan);
         let mut refusals = self.refusals(&graph);
-        if let (true, Err(reason)) = (refusals.is_empty(), sound(&graph)) {
+        if let (true, Err(reason)) = (refusals.is_empty(), graph.check_tree()) {
             refusals.push(of_plan(format!(
                 "cannot take the place of the run's own: {reason}"
             )));
@@ -85,7 +85,7 @@ impl State {
 
     /// Whether a record may replace the graph by this one.
     pub(super) fn check_replacement(&self, graph: &Graph) -> Result<(), String> {
-        sound(graph)?;
+        graph.check_tree()?;
         match self.refusals(graph).first() {
             None => Ok(()),
             Some(refusal) => Err(refusal.to_string()),
@@ -215,7 +215,7 @@ impl State {
         };
         if old.id != new.id {
             // A group that is gone is told by what is in it.
-            if !children(&old.kind).iter().any(|child| touched[child.index()]) {
+            if !old.kind.children().iter().any(|child| touched[child.index()]) {
                 refuse(format!("{stands} and would be gone"));
             }
             return;
@@ -244,7 +244,7 @@ impl State {
         if new.kind.is_leaf() {
             return;
         }
-        let (before, after) = (children(&old.kind), children(&new.kind));
+        let (before, after) = (old.kind.children(), new.kind.children());
         let fixed = self.fixed(at, touched, &before);
         let ids = |graph: &Graph, list: &[NodeIndex]| -> String {
             let ids: Vec<&str> = list.iter().map(|at| graph.node(*at).id.as_str()).collect();
@@ -471,40 +471,6 @@ fn remap(node: &mut Node, places: &[NodeIndex]) {
         | NodeKind::Approve { .. }
         | NodeKind::Checklist(_) => {}
     }
-}
-
-/// Whether a graph is a tree as all graphs are. One from a journal need not be.
-fn sound(graph: &Graph) -> Result<(), String> {
-    if graph.format != FORMAT {
-        return Err(format!("its format is {}, not {FORMAT}", graph.format));
-    }
-    let mut ids = BTreeSet::new();
-    let mut owned = vec![false; graph.nodes.len()];
-    for (at, node) in (0..).map(NodeIndex).zip(&graph.nodes) {
-        if !ids.insert(node.id.as_str()) {
-            return Err(format!("two steps have the id `{}`", node.id));
-        }
-        let root = at == NodeIndex::ROOT;
-        if node.parent.is_none() != root || node.parent.is_some_and(|parent| parent >= at) {
-            return Err(format!("`{}` stands before its group", node.id));
-        }
-        if node.needs.iter().any(|need| need.index() >= graph.nodes.len()) {
-            return Err(format!("`{}` needs a step that is not there", node.id));
-        }
-        for child in children(&node.kind) {
-            let is_own = graph
-                .nodes
-                .get(child.index())
-                .is_some_and(|child| child.parent == Some(at));
-            if !is_own || std::mem::replace(&mut owned[child.index()], true) {
-                return Err(format!("`{}` has a step that is not its own", node.id));
-            }
-        }
-    }
-    if graph.nodes.is_empty() {
-        return Err("it is empty".to_owned());
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -183,7 +183,7 @@ impl State {
             }
             Part::Step(step) => {
                 step.round = 0;
-                if step.outcome.as_ref().is_some_and(leaves_in_doubt) {
+                if step.outcome.as_deref().is_some_and(leaves_in_doubt) {
                     state.status = NodeStatus::InDoubt(AttemptNo(step.attempts));
                 }
             }

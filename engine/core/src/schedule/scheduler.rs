@@ -76,6 +76,11 @@ impl Scheduler {
         &self.state
     }
 
+    /// The state, when nothing more is to come.
+    pub fn into_state(self) -> State {
+        self.state
+    }
+
     /// Takes in one event and appends the commands that follow from it to `out`, in the order in which they are to be
     /// carried out. Events that do not fit (late, doubled, for another attempt) are ignored.
     pub fn handle(&mut self, now: Timestamp, event: Event, out: &mut Vec<Command>) {

@@ -104,28 +104,13 @@ pub(crate) fn indices(
 }
 
 fn members(node: &Node) -> (Vec<NodeIndex>, Vec<u32>) {
-    match &node.kind {
-        NodeKind::Sequence { children }
-        | NodeKind::Parallel { children, .. }
-        | NodeKind::Dag { children, .. } => (children.clone(), Vec::new()),
-        NodeKind::Rolling(rolling) => {
-            let mut all = Vec::new();
-            let mut ends = Vec::new();
-            for batch in rolling.batches.iter().filter(|batch| !batch.is_empty()) {
-                all.extend_from_slice(batch);
-                ends.push(u32::try_from(all.len()).unwrap_or(u32::MAX));
-            }
-            (all, ends)
+    let mut ends = Vec::new();
+    if let NodeKind::Rolling(rolling) = &node.kind {
+        let mut count = 0;
+        for batch in rolling.batches.iter().filter(|batch| !batch.is_empty()) {
+            count += batch.len();
+            ends.push(u32::try_from(count).unwrap_or(u32::MAX));
         }
-        NodeKind::Block { body, rescue, always } => (
-            std::iter::once(*body).chain(*rescue).chain(*always).collect(),
-            Vec::new(),
-        ),
-        NodeKind::Foreach(_)
-        | NodeKind::Action(_)
-        | NodeKind::Wait { .. }
-        | NodeKind::Watch(_)
-        | NodeKind::Approve { .. }
-        | NodeKind::Checklist(_) => (Vec::new(), Vec::new()),
     }
+    (node.kind.children(), ends)
 }

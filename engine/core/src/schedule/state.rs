@@ -72,11 +72,11 @@ pub(super) struct Step {
     pub(super) attempts: u32,
     /// The attempts that count against the limit: those since the run was last resumed after its end.
     pub(super) round: u32,
-    pub(super) outcome: Option<Outcome>,
-    /// What was seen before the first attempt that may have acted.
-    pub(super) before: Value,
-    /// What was seen before the last attempt: what a probe compares with.
-    pub(super) before_last: Value,
+    pub(super) outcome: Option<Box<Outcome>>,
+    /// What was seen before the first attempt that may have acted, if anything.
+    pub(super) before: Option<Box<Value>>,
+    /// What was seen before the last attempt, if anything: what a probe compares with.
+    pub(super) before_last: Option<Box<Value>>,
     /// Whether an attempt may have changed something that was not undone.
     pub(super) may_have_acted: bool,
     /// What a person said about the attempt in doubt.
@@ -276,17 +276,17 @@ impl State {
 
     /// How the last attempt of a step ended.
     pub fn outcome(&self, node: NodeIndex) -> Option<&Outcome> {
-        self.step(node)?.outcome.as_ref()
+        self.step(node)?.outcome.as_deref()
     }
 
     /// What the adapter saw before the first attempt that may have acted: what an undo restores.
     pub fn before(&self, node: NodeIndex) -> Option<&Value> {
-        Some(&self.step(node)?.before)
+        self.step(node)?.before.as_deref()
     }
 
     /// What the adapter saw before the last attempt: what a probe of it compares with.
     pub fn before_last(&self, node: NodeIndex) -> Option<&Value> {
-        Some(&self.step(node)?.before_last)
+        self.step(node)?.before_last.as_deref()
     }
 
     /// Whether a step may have changed something that was not undone.
@@ -375,10 +375,10 @@ impl State {
         step.round += 1;
         step.answer = None;
         step.asked = false;
-        step.before_last.clone_from(before);
+        step.before_last = (!before.is_null()).then(|| Box::new(before.clone()));
         // A later attempt sees what an earlier one left half done; the undo wants what was there before both.
         if !step.may_have_acted {
-            step.before.clone_from(before);
+            step.before.clone_from(&step.before_last);
         }
     }
 
@@ -413,7 +413,7 @@ impl State {
         step.may_have_acted |= acts && outcome.may_have_acted();
         step.answer = None;
         step.asked = false;
-        step.outcome = Some(outcome.clone());
+        step.outcome = Some(Box::new(outcome.clone()));
         let acted = step.may_have_acted && outcome.may_have_acted();
         if acted {
             self.nodes[node.index()].undoing.status = UndoStatus::NotTried;

@@ -26,7 +26,7 @@ impl State {
         let mut all = Map::new();
         let mut at = Some(node);
         while let Some(current) = at {
-            for (name, value) in &self.graph.node(current).bindings {
+            for (name, value) in self.graph.node(current).bindings.iter() {
                 if !all.contains_key(name) {
                     all.insert(name.clone(), value.clone());
                 }
@@ -66,8 +66,8 @@ impl State {
             if let Some(output) = step.outcome.as_ref().and_then(|outcome| outcome.output()) {
                 view.insert("output".to_owned(), output.clone());
             }
-            if !step.before.is_null() {
-                view.insert("before".to_owned(), step.before.clone());
+            if let Some(before) = &step.before {
+                view.insert("before".to_owned(), Value::clone(before));
             }
         }
         if let Some(output) = self.child_output(at) {

@@ -61,7 +61,7 @@ fn outline(all: &All) -> String {
             let kind = serde_json::to_value(&node.kind).expect("plain data");
             let kind = kind["kind"].as_str().unwrap_or_default();
             writeln!(text, "  {} {kind}", node.id).expect("written");
-            for (name, value) in &node.bindings {
+            for (name, value) in node.bindings.iter() {
                 let what = ["name", "type"].iter().find_map(|key| value.get(key));
                 writeln!(text, "    {name}: {}", what.unwrap_or(value)).expect("written");
             }

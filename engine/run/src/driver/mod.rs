@@ -163,7 +163,7 @@ impl Driver {
                     Some(events) => self.turn(events)?,
                     None => {
                         self.notify(end, &mut signals).await;
-                        return Ok((end, self.scheduler.state().clone()));
+                        return Ok((end, self.scheduler.into_state()));
                     }
                 }
             } else {

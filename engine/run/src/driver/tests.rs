@@ -154,7 +154,7 @@ impl World {
             warnings: Default::default(),
         };
         let plan = PathBuf::from("/plans/x.yaml");
-        Session::create(&self.dir, self.registry(), &plan, &loaded)
+        Session::create(&self.dir, self.registry(), &plan, loaded)
             .await
             .expect("created")
     }

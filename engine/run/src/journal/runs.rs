@@ -199,6 +199,9 @@ impl Journal {
         }
         let graph: Graph = serde_json::from_str(&graph)
             .map_err(|error| damaged(format!("its graph cannot be read: {error}")))?;
+        graph
+            .check_tree()
+            .map_err(|why| damaged(format!("its graph is none: {why}")))?;
         let secret_params = serde_json::from_str(&secret_params)
             .map_err(|error| damaged(format!("its secret parameters cannot be read: {error}")))?;
         let (records, tail) = self.records(id, key)?;

@@ -94,7 +94,7 @@ pub async fn decide(
         (Standing::Firing { run, since, .. }, _) => {
             let mut loaded = rule.action.clone();
             tell(&mut loaded.graph, &now.seen, &clock::utc(*since));
-            act(dir, registry, file, run, &loaded).await
+            act(dir, registry, file, run, loaded).await
         }
         (Standing::Quiet | Standing::Pending { .. }, _) => Action::None,
     };
@@ -124,7 +124,7 @@ fn take(dir: &StateDir, file: &Path, rule: &str) -> Result<Option<Locks>, String
 }
 
 /// Brings the run of an action to an end, wherever it stands.
-async fn act(dir: &StateDir, registry: &Registry, file: &Path, run: &RunId, loaded: &Loaded) -> Action {
+async fn act(dir: &StateDir, registry: &Registry, file: &Path, run: &RunId, loaded: Loaded) -> Action {
     let not_started = |error: &dyn Error| Action::NotStarted(with_causes(error));
     let stored = match find(dir, run) {
         Ok(stored) => stored,

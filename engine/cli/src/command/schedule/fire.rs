@@ -81,13 +81,14 @@ impl Fire {
             }
         }
         let file = plan.absolute()?;
+        let if_held = loaded.graph.header.lock_policy.if_held;
         runtime()?.block_on(async {
-            let created = Session::create_as(&dir, registry, &file, &loaded, claim, &mut |_| {}).await;
+            let created = Session::create_as(&dir, registry, &file, *loaded, claim, &mut |_| {}).await;
             let session = match created {
                 Ok(session) => session,
                 Err(error) => {
                     let is_skipped = matches!(&error, SessionError::Lock(LockError::Held { .. }))
-                        && loaded.graph.header.lock_policy.if_held == IfHeld::Skip;
+                        && if_held == IfHeld::Skip;
                     ledger.refuse(&one.key, due, &error.to_string(), caxplan_run::now())?;
                     if is_skipped {
                         ui::say(&format!("skipped: {one}, due {}: {error}\n", one.local(due)));
