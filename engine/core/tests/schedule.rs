@@ -4,7 +4,7 @@ use caxplan_core::schedule::{
     Command, Event, Interrupt, NodeStatus, ProbeReport, Scheduler, State, UndoStatus,
 };
 use caxplan_model::{
-    ActionCall, ActionStep, Answer, AttemptNo, Digest, FailureKind, Graph, InDoubtPolicy, Map, Node,
+    ActionCall, ActionStep, Answer, AttemptNo, Cause, Digest, FailureKind, Graph, InDoubtPolicy, Map, Node,
     NodeIndex, NodeKind, OnFailure, Outcome, Record, Retry, Rolling, RunEnd, StepId, Timestamp, Undo,
     UndoEnd, Value, Watch,
 };
@@ -281,6 +281,43 @@ fn an_idempotent_step_runs_again_after_a_crash_and_counts_as_having_acted() {
         state.before(NodeIndex(1)),
         Some(&Value::from("v1")),
         "an undo restores what was there before all attempts"
+    );
+}
+
+#[test]
+fn a_step_whose_connection_broke_is_probed_at_once() {
+    let lost = || Outcome::Unknown {
+        cause: Cause::new(FailureKind::Lost, "the connection broke"),
+    };
+    let graph = || first(|action| action.probes = true);
+    let done = || ProbeReport::Done { output: Value::Null };
+    check(
+        graph(),
+        &[
+            (1, resume(), &["resumed", "step_started 1", "start 1"]),
+            (2, ended(1, 1, lost()), &["probe 1"]),
+            (
+                3,
+                probed(1, 1, done()),
+                &["step_ended 1", "step_started 2", "start 2"],
+            ),
+        ],
+    );
+    let state = check(
+        graph(),
+        &[
+            (1, resume(), &["resumed", "step_started 1", "start 1"]),
+            (2, ended(1, 1, lost()), &["probe 1"]),
+            (
+                3,
+                probed(1, 1, ProbeReport::NotDone),
+                &["step_ended 1", "run_ended", "finish Failed"],
+            ),
+        ],
+    );
+    assert!(
+        state.may_have_acted(NodeIndex(1)),
+        "a rollback undoes it all the same"
     );
 }
 
