@@ -299,7 +299,7 @@ fn a_step_whose_connection_broke_is_probed_at_once() {
             (
                 3,
                 probed(1, 1, done()),
-                &["step_ended 1", "step_started 2", "start 2"],
+                &["step_ended 1", "run_ended", "finish Succeeded"],
             ),
         ],
     );
