@@ -1,0 +1,10 @@
+//! The adapter against two independent servers, each strict where the other is lax, and against faults on the way.
+
+mod conformance;
+mod faults;
+mod objects;
+mod relay;
+mod servers;
+mod sync;
+mod versions;
+mod world;
