@@ -22,6 +22,7 @@ mod preview;
 mod prune;
 mod recover;
 mod review;
+mod s3;
 mod schedule;
 mod serve;
 mod ssh;

@@ -2,6 +2,7 @@
 
 use crate::Background;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// A service with an empty bucket `backups`. It ends with the value.
@@ -15,7 +16,7 @@ impl ObjectStore {
     /// Starts one. Fails the test, saying what to do, where there is none.
     #[track_caller]
     pub fn start() -> Self {
-        let mut command = Command::new("moto_server");
+        let mut command = Command::new(program());
         command
             .args(["-H", "127.0.0.1", "-p", "0"])
             .stdin(Stdio::null())
@@ -58,10 +59,22 @@ impl ObjectStore {
         ]
     }
 
+    /// Makes another bucket.
+    #[track_caller]
+    pub fn make_bucket(&self, name: &str) {
+        self.ask("PUT", &format!("/{name}"));
+    }
+
     /// The keys of all objects.
     #[track_caller]
     pub fn keys(&self) -> Vec<String> {
-        let listed = self.ask("GET", "/backups?list-type=2");
+        self.keys_of("backups")
+    }
+
+    /// The keys of all objects of a bucket.
+    #[track_caller]
+    pub fn keys_of(&self, bucket: &str) -> Vec<String> {
+        let listed = self.ask("GET", &format!("/{bucket}?list-type=2"));
         let keys = listed
             .split("<Key>")
             .skip(1)
@@ -82,5 +95,15 @@ impl ObjectStore {
         stream.read_to_string(&mut answer).expect("it answers");
         assert!(answer.starts_with("HTTP/1.1 200"), "{method} {path}: {answer}");
         answer
+    }
+}
+
+/// The program of the environment that `cargo xtask test` makes, else the one that is installed.
+fn program() -> PathBuf {
+    let made = crate::root().join("target/venv-moto/bin/moto_server");
+    if made.exists() {
+        made
+    } else {
+        PathBuf::from("moto_server")
     }
 }

@@ -6,6 +6,7 @@ mod demo;
 mod dist;
 mod fuzz;
 mod hosts;
+mod python;
 mod setup;
 mod shell;
 mod test;
@@ -19,6 +20,7 @@ usage: cargo xtask COMMAND
   demo             build, make two releases, and upgrade a local cluster from one to the other
   dist             build the example agents and the releases that demo and tests use, into target/releases
   bench            measure the engine beside the floors of this machine (release build)
+  bench objects    measure s3.* beside Amazon's command line, at one service on this machine
   ci               what a change must pass: fmt, clippy, docs, generated files, test
   fuzz [SECONDS]   build the fuzz targets, with what they need, and run each for so long (20 if it is not said)
   generate         write the files that are generated from code (schemas, docs/reference/cli.md)";
@@ -32,6 +34,7 @@ fn main() -> Result<()> {
         ["demo"] => demo::run(),
         ["dist"] => dist::releases().map(drop),
         ["bench"] => bench::run(),
+        ["bench", "objects"] => bench::objects(),
         ["ci"] => ci::run(),
         ["fuzz"] => fuzz::run(fuzz::CI_SECONDS),
         ["fuzz", seconds] => fuzz::run(seconds.parse().context("how many seconds for each target?")?),

@@ -65,6 +65,11 @@ const NEEDED: &[Needed] = &[
         program: "npm",
         package: "npm",
     },
+    // xtask/src/python.rs: environments for programs in Python.
+    Needed {
+        program: "python3",
+        package: "python3-venv",
+    },
     // tests/e2e/schedule.rs: whether units are right.
     Needed {
         program: "systemd-analyze",

@@ -6,6 +6,7 @@ use anyhow::Result;
 /// Sets up what is missing and runs everything.
 pub(crate) fn all() -> Result<()> {
     setup::packages()?;
+    python::moto()?;
     hosts::prepare()?;
     let releases = dist::releases()?;
     // The programs under test, without a release number, as a developer builds them.

@@ -23,18 +23,30 @@ impl Place {
     /// Reads `s3://bucket/key`.
     pub(crate) fn parse(text: &str) -> Result<Self, Cause> {
         let wrong = |why: &str| {
-            Cause::new(FailureKind::Invalid, format!("`{text}` is no place in an object store: {why}"))
-                .with_hint("write `s3://bucket/key`")
+            Cause::new(
+                FailureKind::Invalid,
+                format!("`{text}` is no place in an object store: {why}"),
+            )
+            .with_hint("write `s3://bucket/key`")
         };
-        let rest = text.strip_prefix("s3://").ok_or_else(|| wrong("it does not begin with `s3://`"))?;
+        let rest = text
+            .strip_prefix("s3://")
+            .ok_or_else(|| wrong("it does not begin with `s3://`"))?;
         let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
         if bucket.is_empty() {
             return Err(wrong("the bucket's name is missing"));
         }
-        if !bucket.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) || bucket.starts_with('.') {
+        if !bucket
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+            || bucket.starts_with('.')
+        {
             return Err(wrong("the bucket's name has a character that none may have"));
         }
-        let place = Self { bucket: bucket.to_owned(), key: key.to_owned() };
+        let place = Self {
+            bucket: bucket.to_owned(),
+            key: key.to_owned(),
+        };
         place.check()?;
         Ok(place)
     }
@@ -43,15 +55,21 @@ impl Place {
     pub(crate) fn object(text: &str) -> Result<Self, Cause> {
         let place = Self::parse(text)?;
         if place.key.is_empty() || place.key.ends_with('/') {
-            return Err(Cause::new(FailureKind::Invalid, format!("`{text}` names no object: the key is missing"))
-                .with_hint("write `s3://bucket/folder/name`, with the object's own name at the end"));
+            return Err(Cause::new(
+                FailureKind::Invalid,
+                format!("`{text}` names no object: the key is missing"),
+            )
+            .with_hint("write `s3://bucket/folder/name`, with the object's own name at the end"));
         }
         Ok(place)
     }
 
     /// Another key of the same bucket.
     pub(crate) fn at(&self, key: impl Into<String>) -> Self {
-        Self { bucket: self.bucket.clone(), key: key.into() }
+        Self {
+            bucket: self.bucket.clone(),
+            key: key.into(),
+        }
     }
 
     /// As the prefix of a folder: what begins with it lies in the folder, not beside it.
@@ -73,7 +91,10 @@ impl Place {
         } else {
             return Ok(());
         };
-        Err(Cause::new(FailureKind::Invalid, format!("the key of {self} cannot be used: {why}")))
+        Err(Cause::new(
+            FailureKind::Invalid,
+            format!("the key of {self} cannot be used: {why}"),
+        ))
     }
 }
 
@@ -96,7 +117,9 @@ pub(crate) fn decoded(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
-        let digits = bytes.get(at + 1..at + 3).and_then(|two| std::str::from_utf8(two).ok());
+        let digits = bytes
+            .get(at + 1..at + 3)
+            .and_then(|two| std::str::from_utf8(two).ok());
         match (byte, digits.and_then(|two| u8::from_str_radix(two, 16).ok())) {
             (b'%', Some(decoded)) => {
                 out.push(decoded);
@@ -126,11 +149,27 @@ mod tests {
         assert_eq!(place.to_string(), "s3://b/a/c d");
         assert_eq!(Place::parse("s3://b").unwrap().key, "");
         assert_eq!(Place::parse("s3://b/a").unwrap().folder().key, "a/");
-        for wrong in ["b/a", "s3:///a", "s3://b c/a", "s3://b/../c", "s3://b/a/./c", "s3://b/a\0", "http://b/a"] {
-            assert_eq!(Place::parse(wrong).unwrap_err().kind, FailureKind::Invalid, "{wrong}");
+        for wrong in [
+            "b/a",
+            "s3:///a",
+            "s3://b c/a",
+            "s3://b/../c",
+            "s3://b/a/./c",
+            "s3://b/a\0",
+            "http://b/a",
+        ] {
+            assert_eq!(
+                Place::parse(wrong).unwrap_err().kind,
+                FailureKind::Invalid,
+                "{wrong}"
+            );
         }
         for wrong in ["s3://b", "s3://b/", "s3://b/a/"] {
-            assert_eq!(Place::object(wrong).unwrap_err().kind, FailureKind::Invalid, "{wrong}");
+            assert_eq!(
+                Place::object(wrong).unwrap_err().kind,
+                FailureKind::Invalid,
+                "{wrong}"
+            );
         }
     }
 

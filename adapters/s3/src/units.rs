@@ -42,7 +42,9 @@ impl<'de> Deserialize<'de> for Size {
         match Written::deserialize(from)? {
             Written::Bytes(bytes) => Ok(Self(bytes)),
             Written::Text(text) => Self::parse(&text).ok_or_else(|| {
-                D::Error::custom(format!("`{text}` is no size; write a number and a unit, such as `16MiB`"))
+                D::Error::custom(format!(
+                    "`{text}` is no size; write a number and a unit, such as `16MiB`"
+                ))
             }),
         }
     }
@@ -91,7 +93,15 @@ mod tests {
         for (text, bytes) in [("0", 0), ("16MiB", 16 * MIB), ("1 GB", 1_000_000_000), ("5B", 5)] {
             assert_eq!(Size::parse(text), Some(Size(bytes)), "{text}");
         }
-        for text in ["", "MiB", "-1", "1.5GiB", "1TiB", "99999999999999999999GiB", "18446744073709551615KiB"] {
+        for text in [
+            "",
+            "MiB",
+            "-1",
+            "1.5GiB",
+            "1TiB",
+            "99999999999999999999GiB",
+            "18446744073709551615KiB",
+        ] {
             assert_eq!(Size::parse(text), None, "{text}");
         }
         assert_eq!(shown(1023), "1023 B");

@@ -3,8 +3,11 @@
 //! Absolute times mean little on a shared machine; the ratios are what to look at. A ratio of 1.3 means that the engine takes
 //! 1.3 times as long as the floor does for the same number of durable writes or processes.
 
+mod objects;
 mod peers;
 mod scale;
+
+pub(crate) use objects::run as objects;
 
 use crate::shell;
 use anyhow::{Context, Result, bail};

@@ -62,16 +62,29 @@ impl S3Copy {
         let client = Client::new(self.reach(), context)?;
         let (from, to) = (Place::object(&self.from)?, Place::object(&self.to)?);
         if from == to && self.version.is_none() {
-            return Err(Cause::new(FailureKind::Invalid, format!("{from} would be copied onto itself")));
+            return Err(Cause::new(
+                FailureKind::Invalid,
+                format!("{from} would be copied onto itself"),
+            ));
         }
         let object = head(&client, &from, self.version.as_deref()).await?;
-        let object =
-            object.ok_or_else(|| Cause::new(FailureKind::NotFound, format!("there is no object {from} to copy")))?;
+        let object = object.ok_or_else(|| {
+            Cause::new(
+                FailureKind::NotFound,
+                format!("there is no object {from} to copy"),
+            )
+        })?;
         let now = head(&client, &to, None).await?;
         if now.is_none() {
             check_bucket(&client, &to).await?;
         }
-        Ok(Look { client, from, to, object, now })
+        Ok(Look {
+            client,
+            from,
+            to,
+            object,
+            now,
+        })
     }
 }
 
@@ -93,7 +106,13 @@ impl Action for S3Copy {
 
     async fn forecast(&self, call: &Call, context: &Context) -> Result<Forecast, Cause> {
         let look = self.look(context).await?;
-        let Look { client, from, to, object, now } = &look;
+        let Look {
+            client,
+            from,
+            to,
+            object,
+            now,
+        } = &look;
         let before = Before::of(client, call, to, now.as_ref(), self.undo_copy).await?;
         let size = shown(object.bytes);
         let (change, summary) = match now {
@@ -101,12 +120,20 @@ impl Action for S3Copy {
             Some(now) if self.if_absent => return Err(exists_already(to, now)),
             Some(now) => (
                 Change::Would,
-                format!("would replace {to} ({}) by {from} ({size})\n{}", shown(now.bytes), before.promise()),
+                format!(
+                    "would replace {to} ({}) by {from} ({size})\n{}",
+                    shown(now.bytes),
+                    before.promise()
+                ),
             ),
             None => (Change::Would, format!("would copy {from} ({size}) to {to}")),
         };
         let before = serde_json::to_value(before).expect("it is plain data");
-        Ok(Forecast { change, summary, before })
+        Ok(Forecast {
+            change,
+            summary,
+            before,
+        })
     }
 
     async fn perform(&self, call: &Call, context: &Context) -> Outcome {
@@ -114,21 +141,40 @@ impl Action for S3Copy {
             Ok(look) => look,
             Err(cause) => return nothing_done(cause),
         };
-        let Look { client, from, to, object, now } = &look;
+        let Look {
+            client,
+            from,
+            to,
+            object,
+            now,
+        } = &look;
         match now {
-            Some(now) if look.is_done() => return Outcome::Unchanged { output: look.output(now) },
+            Some(now) if look.is_done() => {
+                return Outcome::Unchanged {
+                    output: look.output(now),
+                };
+            }
             Some(now) if self.if_absent => return nothing_done(exists_already(to, now)),
             Some(_) | None => {}
         }
         let kept = async {
-            Before::of(client, call, to, now.as_ref(), self.undo_copy).await?.keep(client, to, now.as_ref()).await
+            Before::of(client, call, to, now.as_ref(), self.undo_copy)
+                .await?
+                .keep(client, to, now.as_ref())
+                .await
         };
         if let Err(failure) = kept.await {
             return nothing_done(failure.cause);
         }
-        let condition = if self.if_absent { Condition::Absent } else { Condition::None };
+        let condition = if self.if_absent {
+            Condition::Absent
+        } else {
+            Condition::None
+        };
         match copy(client, from, object, to, Some(&marker(call)), &condition).await {
-            Ok(copied) => Outcome::Changed { output: look.output(&copied) },
+            Ok(copied) => Outcome::Changed {
+                output: look.output(&copied),
+            },
             Err(failure) => failure.outcome(FailureEffect::None),
         }
     }
@@ -136,16 +182,25 @@ impl Action for S3Copy {
     async fn probe(&self, _: &Call, context: &Context) -> Verdict {
         match self.look(context).await {
             Ok(look) => match &look.now {
-                Some(now) if look.is_done() => Verdict::Done { output: look.output(now) },
+                Some(now) if look.is_done() => Verdict::Done {
+                    output: look.output(now),
+                },
                 Some(_) | None => Verdict::NotDone,
             },
-            Err(cause) => Verdict::Unknown { reason: cause.message },
+            Err(cause) => Verdict::Unknown {
+                reason: cause.message,
+            },
         }
     }
 
     async fn undo(&self, call: &Call, before: &Value, context: &Context) -> Outcome {
-        let begun = remembered::<Before>(before)
-            .and_then(|before| Ok((before, Client::new(self.reach(), context)?, Place::object(&self.to)?)));
+        let begun = remembered::<Before>(before).and_then(|before| {
+            Ok((
+                before,
+                Client::new(self.reach(), context)?,
+                Place::object(&self.to)?,
+            ))
+        });
         match begun {
             Ok((before, client, place)) => restore(&client, call, &place, &before).await,
             Err(cause) => nothing_done(cause),

@@ -50,10 +50,16 @@ fn default_missing_ok() -> bool {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "deleted", rename_all = "snake_case")]
 enum Deleted {
-    Objects { objects: Vec<(String, Before)> },
+    Objects {
+        objects: Vec<(String, Before)>,
+    },
     /// A version is gone for good.
-    Version { version: String },
-    TooMany { count: usize },
+    Version {
+        version: String,
+    },
+    TooMany {
+        count: usize,
+    },
 }
 
 struct Look {
@@ -76,11 +82,17 @@ impl S3Delete {
             (None, Some(prefix)) if self.version.is_none() => {
                 let place = Place::parse(prefix)?;
                 if place.key.is_empty() {
-                    return Err(Cause::new(FailureKind::Invalid, format!("{place} is a whole bucket"))
-                        .with_hint("give the prefix of what is to be removed, such as `s3://bucket/folder/`"));
+                    return Err(
+                        Cause::new(FailureKind::Invalid, format!("{place} is a whole bucket")).with_hint(
+                            "give the prefix of what is to be removed, such as `s3://bucket/folder/`",
+                        ),
+                    );
                 }
                 let (listed, _) = list(&client, &place, None).await?;
-                let there = listed.into_iter().map(|listed| (place.at(listed.key), listed.bytes)).collect();
+                let there = listed
+                    .into_iter()
+                    .map(|listed| (place.at(listed.key), listed.bytes))
+                    .collect();
                 (place, there)
             }
             _ => {
@@ -96,10 +108,14 @@ impl S3Delete {
     /// What was there, as an undo will want it.
     async fn before(&self, call: &Call, look: &Look) -> Result<Deleted, Cause> {
         if let Some(version) = &self.version {
-            return Ok(Deleted::Version { version: version.clone() });
+            return Ok(Deleted::Version {
+                version: version.clone(),
+            });
         }
         if look.there.len() > REMEMBERED_MAX {
-            return Ok(Deleted::TooMany { count: look.there.len() });
+            return Ok(Deleted::TooMany {
+                count: look.there.len(),
+            });
         }
         let looks = futures_util::stream::iter(look.there.clone()).map(|(place, _)| async move {
             let now = head(&look.client, &place, None).await?;
@@ -107,11 +123,16 @@ impl S3Delete {
             Ok::<_, Failure>((place.key, before))
         });
         let looks: Vec<_> = looks.buffered(PARALLEL).collect().await;
-        Ok(Deleted::Objects { objects: looks.into_iter().collect::<Result<_, _>>()? })
+        Ok(Deleted::Objects {
+            objects: looks.into_iter().collect::<Result<_, _>>()?,
+        })
     }
 
     fn missing(place: &Place) -> Cause {
-        Cause::new(FailureKind::NotFound, format!("there is nothing at {place} to delete"))
+        Cause::new(
+            FailureKind::NotFound,
+            format!("there is nothing at {place} to delete"),
+        )
     }
 
     fn output(count: usize, bytes: u64) -> Value {
@@ -123,22 +144,33 @@ impl S3Delete {
         let now = head(client, place, self.version.as_deref()).await?;
         let Some(object) = now else { return Ok(()) };
         if let Some(version) = &self.version {
-            return delete_version(client, place, version).await.map_err(|failure| locked(place, &object, failure));
+            return delete_version(client, place, version)
+                .await
+                .map_err(|failure| locked(place, &object, failure));
         }
         Before::of(client, call, place, Some(&object), keep && self.undo_copy)
             .await?
             .keep(client, place, Some(&object))
             .await?;
-        delete(client, place).await.map_err(|failure| locked(place, &object, failure))
+        delete(client, place)
+            .await
+            .map_err(|failure| locked(place, &object, failure))
     }
 }
 
 /// A refusal that comes of a lock says so: to ask again would not help.
 fn locked(place: &Place, object: &Object, failure: Failure) -> Failure {
-    match object.lock.holds(Timestamp::now()).filter(|_| failure.is_denied()) {
+    match object
+        .lock
+        .holds(Timestamp::now())
+        .filter(|_| failure.is_denied())
+    {
         Some(lock) => {
-            let cause = Cause::new(FailureKind::Denied, format!("{place} may not be removed: it is {lock}"))
-                .with_hint("object lock forbids it: wait until then, or leave it to a lifecycle rule");
+            let cause = Cause::new(
+                FailureKind::Denied,
+                format!("{place} may not be removed: it is {lock}"),
+            )
+            .with_hint("object lock forbids it: wait until then, or leave it to a lifecycle rule");
             Failure { cause, ..failure }
         }
         None => failure,
@@ -169,10 +201,15 @@ impl Action for S3Delete {
     async fn forecast(&self, call: &Call, context: &Context) -> Result<Forecast, Cause> {
         let look = self.look(context).await?;
         let before = self.before(call, &look).await?;
-        let (place, bytes) = (&look.place, shown(look.there.iter().map(|(_, bytes)| bytes).sum()));
+        let (place, bytes) = (
+            &look.place,
+            shown(look.there.iter().map(|(_, bytes)| bytes).sum()),
+        );
         let promise = match &before {
             Deleted::Version { .. } => "a version is removed for good: it cannot be undone".to_owned(),
-            Deleted::TooMany { .. } => format!("more than {REMEMBERED_MAX} objects: it cannot be undone in a bucket without versions"),
+            Deleted::TooMany { .. } => format!(
+                "more than {REMEMBERED_MAX} objects: it cannot be undone in a bucket without versions"
+            ),
             Deleted::Objects { objects } => objects
                 .iter()
                 .find(|(_, before)| matches!(before, Before::Lost { .. }))
@@ -182,13 +219,24 @@ impl Action for S3Delete {
         let (change, summary) = match (look.there.len(), self.missing_ok) {
             (0, true) => (Change::WouldNot, format!("nothing is at {place}")),
             (0, false) => return Err(Self::missing(place)),
-            (1, _) if self.url.is_some() => (Change::Would, format!("would delete {place} ({bytes})\n{promise}")),
-            (count, _) => {
-                (Change::Would, format!("would delete {} below {place} ({bytes})\n{promise}", counted(count, "object")))
-            }
+            (1, _) if self.url.is_some() => (
+                Change::Would,
+                format!("would delete {place} ({bytes})\n{promise}"),
+            ),
+            (count, _) => (
+                Change::Would,
+                format!(
+                    "would delete {} below {place} ({bytes})\n{promise}",
+                    counted(count, "object")
+                ),
+            ),
         };
         let before = serde_json::to_value(before).expect("it is plain data");
-        Ok(Forecast { change, summary, before })
+        Ok(Forecast {
+            change,
+            summary,
+            before,
+        })
     }
 
     async fn perform(&self, call: &Call, context: &Context) -> Outcome {
@@ -198,7 +246,9 @@ impl Action for S3Delete {
         };
         if look.there.is_empty() {
             return if self.missing_ok {
-                Outcome::Unchanged { output: Self::output(0, 0) }
+                Outcome::Unchanged {
+                    output: Self::output(0, 0),
+                }
             } else {
                 nothing_done(Self::missing(&look.place))
             };
@@ -224,13 +274,22 @@ impl Action for S3Delete {
             }
         }
         match first_failure {
-            None => Outcome::Changed { output: Self::output(count, size) },
+            None => Outcome::Changed {
+                output: Self::output(count, size),
+            },
             Some(mut failure) => {
                 let total = look.there.len();
                 if total > 1 {
-                    failure.cause.message = format!("{count} of {total} objects were deleted; {}", failure.cause.message);
+                    failure.cause.message = format!(
+                        "{count} of {total} objects were deleted; {}",
+                        failure.cause.message
+                    );
                 }
-                let effect = if count > 0 { FailureEffect::Possible } else { FailureEffect::None };
+                let effect = if count > 0 {
+                    FailureEffect::Possible
+                } else {
+                    FailureEffect::None
+                };
                 failure.outcome(effect)
             }
         }
@@ -239,15 +298,23 @@ impl Action for S3Delete {
     async fn probe(&self, _: &Call, context: &Context) -> Verdict {
         match self.look(context).await {
             // How much an earlier attempt removed is not known any more.
-            Ok(look) if look.there.is_empty() => Verdict::Done { output: Self::output(0, 0) },
+            Ok(look) if look.there.is_empty() => Verdict::Done {
+                output: Self::output(0, 0),
+            },
             Ok(_) => Verdict::NotDone,
-            Err(cause) => Verdict::Unknown { reason: cause.message },
+            Err(cause) => Verdict::Unknown {
+                reason: cause.message,
+            },
         }
     }
 
     async fn undo(&self, call: &Call, before: &Value, context: &Context) -> Outcome {
         let begun = remembered::<Deleted>(before).and_then(|before| {
-            let text = self.url.as_ref().or(self.prefix.as_ref()).map_or("", String::as_str);
+            let text = self
+                .url
+                .as_ref()
+                .or(self.prefix.as_ref())
+                .map_or("", String::as_str);
             Ok((before, Client::new(self.reach(), context)?, Place::parse(text)?))
         });
         let (before, client, place) = match begun {
@@ -257,12 +324,18 @@ impl Action for S3Delete {
         let objects = match before {
             Deleted::Objects { objects } => objects,
             Deleted::Version { version } => {
-                return Outcome::failed(FailureKind::Conflict, format!("the version {version} of {place} is gone for good"));
+                return Outcome::failed(
+                    FailureKind::Conflict,
+                    format!("the version {version} of {place} is gone for good"),
+                );
             }
             Deleted::TooMany { count } => {
                 return Outcome::failed(
                     FailureKind::Conflict,
-                    format!("{} below {place} were deleted, too many to be remembered", counted(count, "object")),
+                    format!(
+                        "{} below {place} were deleted, too many to be remembered",
+                        counted(count, "object")
+                    ),
                 );
             }
         };
@@ -277,7 +350,9 @@ impl Action for S3Delete {
             match (&outcome, &one) {
                 // The first failure is told, after all were tried.
                 (Outcome::Failed { .. } | Outcome::Unknown { .. }, _) | (_, Outcome::Unchanged { .. }) => {}
-                (_, Outcome::Changed { .. } | Outcome::Failed { .. } | Outcome::Unknown { .. }) => outcome = one,
+                (_, Outcome::Changed { .. } | Outcome::Failed { .. } | Outcome::Unknown { .. }) => {
+                    outcome = one
+                }
             }
         }
         outcome

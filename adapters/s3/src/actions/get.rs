@@ -48,7 +48,9 @@ impl Old {
     fn of(path: &Path) -> Result<Self, Cause> {
         Ok(match read_small(path, REMEMBERED_MAX)? {
             None => Self::Absent,
-            Some(Ok(bytes)) => Self::File { base64: BASE64.encode(bytes) },
+            Some(Ok(bytes)) => Self::File {
+                base64: BASE64.encode(bytes),
+            },
             Some(Err(bytes)) => Self::Lost { bytes },
         })
     }
@@ -63,11 +65,16 @@ impl Old {
                 std::fs::remove_file(path).map_err(|error| explain("remove", path, &error))?;
             }
             Self::File { base64 } => {
-                let bytes = BASE64
-                    .decode(base64)
-                    .map_err(|error| Cause::new(FailureKind::Invalid, format!("what was there before is not known: {error}")))?;
+                let bytes = BASE64.decode(base64).map_err(|error| {
+                    Cause::new(
+                        FailureKind::Invalid,
+                        format!("what was there before is not known: {error}"),
+                    )
+                })?;
                 let file = NewFile::create(path)?;
-                file.file.write_all_at(&bytes, 0).map_err(|error| explain("write", path, &error))?;
+                file.file
+                    .write_all_at(&bytes, 0)
+                    .map_err(|error| explain("write", path, &error))?;
                 file.install()?;
             }
             Self::Lost { bytes } => {
@@ -102,11 +109,20 @@ impl S3Get {
             None => Cause::new(FailureKind::NotFound, format!("there is no object {place}")),
             Some(version) => Cause::new(FailureKind::NotFound, format!("{place} has no version {version}")),
         })?;
-        if let (Some(wanted), Some(noted)) = (&wanted, object.sha256().filter(|noted| Some(*noted) != wanted.as_deref())) {
+        if let (Some(wanted), Some(noted)) = (
+            &wanted,
+            object.sha256().filter(|noted| Some(*noted) != wanted.as_deref()),
+        ) {
             return Err(other_hash(&place, noted, wanted));
         }
         let done = is_done(&client, &object, &dest, wanted.as_deref()).await?;
-        Ok(Look { client, place, object, dest, done })
+        Ok(Look {
+            client,
+            place,
+            object,
+            dest,
+            done,
+        })
     }
 
     fn output(&self, look: &Look, sha256: &str) -> Value {
@@ -121,12 +137,20 @@ impl S3Get {
 }
 
 fn other_hash(place: &Place, is: &str, wanted: &str) -> Cause {
-    Cause::new(FailureKind::Expectation, format!("{place} has the SHA-256 {is}, not {wanted}"))
-        .with_hint("it is another object than the plan means, or was damaged; the file is as it was")
+    Cause::new(
+        FailureKind::Expectation,
+        format!("{place} has the SHA-256 {is}, not {wanted}"),
+    )
+    .with_hint("it is another object than the plan means, or was damaged; the file is as it was")
 }
 
 /// The SHA-256 of the file if it has the object's content, as far as that can be told without a download.
-async fn is_done(client: &Client, object: &Object, dest: &Path, wanted: Option<&str>) -> Result<Option<String>, Cause> {
+async fn is_done(
+    client: &Client,
+    object: &Object,
+    dest: &Path,
+    wanted: Option<&str>,
+) -> Result<Option<String>, Cause> {
     if !dest.is_file() {
         return Ok(None);
     }
@@ -167,7 +191,10 @@ impl Action for S3Get {
             examples: vec![json!({
                 "from": "s3://releases/app-1.4.2.tar.gz", "dest": "/srv/app-1.4.2.tar.gz", "endpoint": "http://127.0.0.1:9000",
             })],
-            ..changes::<Self>("s3.get", "Gets an object as a file, put in place in one step once its hash is right")
+            ..changes::<Self>(
+                "s3.get",
+                "Gets an object as a file, put in place in one step once its hash is right",
+            )
         }
     }
 
@@ -178,8 +205,14 @@ impl Action for S3Get {
         let (place, shown_dest, size) = (&look.place, self.dest.display(), shown(look.object.bytes));
         let (change, summary) = match (&look.done, &old) {
             (Some(_), _) => (Change::WouldNot, format!("{shown_dest} is {place} ({size})")),
-            (None, Old::Absent) => (Change::Would, format!("would get {place} ({size}) as {shown_dest}")),
-            (None, Old::File { .. }) => (Change::Would, format!("would replace {shown_dest} by {place} ({size})")),
+            (None, Old::Absent) => (
+                Change::Would,
+                format!("would get {place} ({size}) as {shown_dest}"),
+            ),
+            (None, Old::File { .. }) => (
+                Change::Would,
+                format!("would replace {shown_dest} by {place} ({size})"),
+            ),
             (None, Old::Lost { bytes }) => (
                 Change::Would,
                 format!(
@@ -189,7 +222,11 @@ impl Action for S3Get {
             ),
         };
         let before = serde_json::to_value(old).expect("it is plain data");
-        Ok(Forecast { change, summary, before })
+        Ok(Forecast {
+            change,
+            summary,
+            before,
+        })
     }
 
     async fn perform(&self, _: &Call, context: &Context) -> Outcome {
@@ -198,20 +235,32 @@ impl Action for S3Get {
             Err(cause) => return nothing_done(cause),
         };
         if let Some(sha256) = &look.done {
-            return Outcome::Unchanged { output: self.output(&look, sha256) };
+            return Outcome::Unchanged {
+                output: self.output(&look, sha256),
+            };
         }
-        let Downloaded { file, hashes, noted } = match download(&look.client, &look.place, &look.object, &look.dest).await {
-            Ok(downloaded) => downloaded,
-            Err(failure) => return nothing_done(failure.cause),
-        };
+        let Downloaded { file, hashes, noted } =
+            match download(&look.client, &look.place, &look.object, &look.dest).await {
+                Ok(downloaded) => downloaded,
+                Err(failure) => return nothing_done(failure.cause),
+            };
         let sha256 = hex::encode(hashes.sha256);
         let wanted = self.sha256.as_ref().map(|wanted| wanted.to_ascii_lowercase());
-        if let Some(wanted) = wanted.as_deref().or(noted.as_deref()).filter(|wanted| *wanted != sha256) {
+        if let Some(wanted) = wanted
+            .as_deref()
+            .or(noted.as_deref())
+            .filter(|wanted| *wanted != sha256)
+        {
             return nothing_done(other_hash(&look.place, &sha256, wanted));
         }
         match blocking(move || file.install()).await {
-            Ok(()) => Outcome::Changed { output: self.output(&look, &sha256) },
-            Err(cause) => Outcome::Failed { cause, effect: FailureEffect::Possible },
+            Ok(()) => Outcome::Changed {
+                output: self.output(&look, &sha256),
+            },
+            Err(cause) => Outcome::Failed {
+                cause,
+                effect: FailureEffect::Possible,
+            },
         }
     }
 
@@ -220,9 +269,13 @@ impl Action for S3Get {
             Ok(Look { done: None, .. }) => Verdict::NotDone,
             Ok(look) => {
                 let sha256 = look.done.clone().unwrap_or_default();
-                Verdict::Done { output: self.output(&look, &sha256) }
+                Verdict::Done {
+                    output: self.output(&look, &sha256),
+                }
             }
-            Err(cause) => Verdict::Unknown { reason: cause.message },
+            Err(cause) => Verdict::Unknown {
+                reason: cause.message,
+            },
         }
     }
 
@@ -235,7 +288,10 @@ impl Action for S3Get {
         match blocking(move || old.restore(&dest)).await {
             Ok(true) => Outcome::Changed { output: Value::Null },
             Ok(false) => Outcome::Unchanged { output: Value::Null },
-            Err(cause) => Outcome::Failed { cause, effect: FailureEffect::Possible },
+            Err(cause) => Outcome::Failed {
+                cause,
+                effect: FailureEffect::Possible,
+            },
         }
     }
 }

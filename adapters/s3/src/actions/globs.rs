@@ -13,7 +13,9 @@ impl Globs {
         if patterns.iter().any(String::is_empty) {
             return Err(Cause::new(FailureKind::Invalid, "a pattern is empty"));
         }
-        Ok(Self(patterns.iter().map(|pattern| pattern.chars().collect()).collect()))
+        Ok(Self(
+            patterns.iter().map(|pattern| pattern.chars().collect()).collect(),
+        ))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -23,7 +25,11 @@ impl Globs {
     /// Whether a pattern matches the path, or a folder that it lies in.
     pub(super) fn matches(&self, path: &str) -> bool {
         let whole: Vec<char> = path.chars().collect();
-        let folders = whole.iter().enumerate().filter(|(_, c)| **c == '/').map(|(at, _)| at);
+        let folders = whole
+            .iter()
+            .enumerate()
+            .filter(|(_, c)| **c == '/')
+            .map(|(at, _)| at);
         let ends: Vec<usize> = folders.chain([whole.len()]).collect();
         self.0.iter().any(|pattern| {
             let is_name = !pattern.contains(&'/');
@@ -104,7 +110,11 @@ mod tests {
             (".git", "sub/.git/config", true),
             ("[x]", "x", false),
         ] {
-            assert_eq!(Globs::new(&[pattern.to_owned()]).unwrap().matches(path), is, "{pattern} {path}");
+            assert_eq!(
+                Globs::new(&[pattern.to_owned()]).unwrap().matches(path),
+                is,
+                "{pattern} {path}"
+            );
         }
         let slow = format!("{}b", "*a".repeat(200));
         assert!(!Globs::new(&[slow]).unwrap().matches(&"a".repeat(1000)));

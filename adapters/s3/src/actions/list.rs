@@ -31,7 +31,10 @@ fn default_limit() -> usize {
 impl S3List {
     async fn list(&self, context: &Context) -> Result<Value, Cause> {
         if !(1..=LIMIT_MAX).contains(&self.limit) {
-            return Err(Cause::new(FailureKind::Invalid, format!("`limit` is from 1 to {LIMIT_MAX}")));
+            return Err(Cause::new(
+                FailureKind::Invalid,
+                format!("`limit` is from 1 to {LIMIT_MAX}"),
+            ));
         }
         let client = Client::new(self.reach(), context)?;
         let (objects, truncated) = list(&client, &Place::parse(&self.prefix)?, Some(self.limit)).await?;
@@ -78,14 +81,21 @@ impl Action for S3List {
                 "required": ["objects", "count", "bytes", "truncated"],
             }),
             examples: vec![json!({ "prefix": "s3://backups/db/", "endpoint": "http://127.0.0.1:9000" })],
-            ..reads::<Self>("s3.list", "Lists the objects whose keys begin with a prefix, in the order of the keys")
+            ..reads::<Self>(
+                "s3.list",
+                "Lists the objects whose keys begin with a prefix, in the order of the keys",
+            )
         }
     }
 
     async fn forecast(&self, _: &Call, context: &Context) -> Result<Forecast, Cause> {
         let listed = self.list(context).await?;
         let count = usize::try_from(listed["count"].as_u64().unwrap_or(0)).unwrap_or(usize::MAX);
-        let more = if listed["truncated"] == true { " and more" } else { "" };
+        let more = if listed["truncated"] == true {
+            " and more"
+        } else {
+            ""
+        };
         let size = shown(listed["bytes"].as_u64().unwrap_or(0));
         Ok(Forecast {
             change: Change::WouldNot,

@@ -6,7 +6,8 @@ use crate::client::{Client, marker};
 use crate::place::Place;
 use crate::store::local::Source;
 use crate::store::{
-    Before, Condition, Content, Object, PART_BYTES_DEFAULT, UploadPlan, Wanted, check_bucket, head, put, restore,
+    Before, Condition, Content, Object, PART_BYTES_DEFAULT, UploadPlan, Wanted, check_bucket, head, put,
+    restore,
 };
 use crate::units::{Size, shown};
 use caxplan_adapter::{Action, Call, Change, Context, Forecast, async_trait, changes};
@@ -85,14 +86,22 @@ impl Look {
         self.now.as_ref().is_some_and(|now| {
             let is_same_content = match now.sha256() {
                 Some(sha256) => sha256 == self.sha256(),
-                None => now.md5().is_some() && now.md5() == self.content.hashes.md5.map(hex::encode).as_deref(),
+                None => {
+                    now.md5().is_some() && now.md5() == self.content.hashes.md5.map(hex::encode).as_deref()
+                }
             };
-            let is_same_type = self.wanted.content_type.as_deref().is_none_or(|wanted| now.content_type() == Some(wanted));
+            let is_same_type = self
+                .wanted
+                .content_type
+                .as_deref()
+                .is_none_or(|wanted| now.content_type() == Some(wanted));
             let metadata = self.wanted.metadata.iter();
             now.bytes == self.content.hashes.bytes
                 && is_same_content
                 && is_same_type
-                && metadata.into_iter().all(|(name, value)| now.metadata.get(&name.to_ascii_lowercase()) == Some(value))
+                && metadata
+                    .into_iter()
+                    .all(|(name, value)| now.metadata.get(&name.to_ascii_lowercase()) == Some(value))
         })
     }
 
@@ -108,7 +117,10 @@ impl Look {
             (Condition::Etag(etag), Some(now)) if etag.trim_matches('"') != now.etag.trim_matches('"') => {
                 Err(Cause::new(
                     FailureKind::Conflict,
-                    format!("{place} has the etag {}, but `if_match` asks for {etag}", now.etag),
+                    format!(
+                        "{place} has the etag {}, but `if_match` asks for {etag}",
+                        now.etag
+                    ),
                 )
                 .with_hint("something else wrote it meanwhile: look at it, then decide"))
             }
@@ -122,7 +134,9 @@ impl Look {
 }
 
 pub(super) fn exists_already(place: &Place, now: &Object) -> Cause {
-    let modified = now.modified.map_or_else(String::new, |time| format!(", of {}", time.strftime("%Y-%m-%dT%H:%M:%SZ")));
+    let modified = now.modified.map_or_else(String::new, |time| {
+        format!(", of {}", time.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    });
     Cause::new(
         FailureKind::Conflict,
         format!("{place} exists already ({}{modified})", shown(now.bytes)),
@@ -160,9 +174,10 @@ impl S3Put {
         match (&self.src, &self.content) {
             (Some(file), None) => Source::open(&context.plan_dir.join(file)),
             (None, Some(text)) => Ok(Source::text(text)),
-            (Some(_), Some(_)) | (None, None) => {
-                Err(Cause::new(FailureKind::Invalid, "an object is made of either `src`, a file, or `content`, a text"))
-            }
+            (Some(_), Some(_)) | (None, None) => Err(Cause::new(
+                FailureKind::Invalid,
+                "an object is made of either `src`, a file, or `content`, a text",
+            )),
         }
     }
 
@@ -175,7 +190,10 @@ impl S3Put {
             (true, None) => Condition::Absent,
             (false, Some(etag)) => Condition::Etag(format!("\"{}\"", etag.trim_matches('"'))),
             (true, Some(_)) => {
-                return Err(Cause::new(FailureKind::Invalid, "`if_absent` and `if_match` exclude each other"));
+                return Err(Cause::new(
+                    FailureKind::Invalid,
+                    "`if_absent` and `if_match` exclude each other",
+                ));
             }
         };
         let source = self.source(context)?;
@@ -184,7 +202,10 @@ impl S3Put {
         if let Some(sha256) = sha256.filter(|sha256| *sha256 != hex::encode(hashes.sha256)) {
             return Err(Cause::new(
                 FailureKind::Conflict,
-                format!("what is to be put has the SHA-256 {}, not {sha256}", hex::encode(hashes.sha256)),
+                format!(
+                    "what is to be put has the SHA-256 {}, not {sha256}",
+                    hex::encode(hashes.sha256)
+                ),
             )
             .with_hint("the file is another one, or was damaged"));
         }
@@ -199,7 +220,13 @@ impl S3Put {
             condition,
             plan,
         };
-        Ok(Look { client, place, content: Content { source, hashes }, wanted, now })
+        Ok(Look {
+            client,
+            place,
+            content: Content { source, hashes },
+            wanted,
+            now,
+        })
     }
 }
 
@@ -219,29 +246,47 @@ impl Action for S3Put {
                     "endpoint": "http://127.0.0.1:9000",
                 }),
             ],
-            ..changes::<Self>("s3.put", "Puts a file or a text into an object store, in parts if it is large")
+            ..changes::<Self>(
+                "s3.put",
+                "Puts a file or a text into an object store, in parts if it is large",
+            )
         }
     }
 
     async fn forecast(&self, call: &Call, context: &Context) -> Result<Forecast, Cause> {
         let look = self.look(call, context).await?;
-        let Look { client, place, now, .. } = &look;
+        let Look {
+            client, place, now, ..
+        } = &look;
         let before = Before::of(client, call, place, now.as_ref(), self.undo_copy).await?;
         let size = shown(look.content.hashes.bytes);
         let (change, summary) = match now {
-            _ if look.is_done() => (Change::WouldNot, format!("{place} has this content already ({size})")),
+            _ if look.is_done() => (
+                Change::WouldNot,
+                format!("{place} has this content already ({size})"),
+            ),
             None => {
                 look.check_conditions()?;
-                (Change::Would, format!("would put {size} at {place}, where nothing is"))
+                (
+                    Change::Would,
+                    format!("would put {size} at {place}, where nothing is"),
+                )
             }
             Some(now) => {
                 look.check_conditions()?;
                 let (was, promise) = (shown(now.bytes), before.promise());
-                (Change::Would, format!("would replace {place} ({was}) by {size}\n{promise}"))
+                (
+                    Change::Would,
+                    format!("would replace {place} ({was}) by {size}\n{promise}"),
+                )
             }
         };
         let before = serde_json::to_value(before).expect("it is plain data");
-        Ok(Forecast { change, summary, before })
+        Ok(Forecast {
+            change,
+            summary,
+            before,
+        })
     }
 
     async fn perform(&self, call: &Call, context: &Context) -> Outcome {
@@ -249,15 +294,22 @@ impl Action for S3Put {
             Ok(look) => look,
             Err(cause) => return nothing_done(cause),
         };
-        let Look { client, place, now, .. } = &look;
+        let Look {
+            client, place, now, ..
+        } = &look;
         if let Some(now) = now.as_ref().filter(|_| look.is_done()) {
-            return Outcome::Unchanged { output: look.output(now) };
+            return Outcome::Unchanged {
+                output: look.output(now),
+            };
         }
         if let Err(cause) = look.check_conditions() {
             return nothing_done(cause);
         }
         let kept = async {
-            Before::of(client, call, place, now.as_ref(), self.undo_copy).await?.keep(client, place, now.as_ref()).await
+            Before::of(client, call, place, now.as_ref(), self.undo_copy)
+                .await?
+                .keep(client, place, now.as_ref())
+                .await
         };
         if let Err(failure) = kept.await {
             let mut cause = failure.cause;
@@ -265,12 +317,17 @@ impl Action for S3Put {
             return nothing_done(cause);
         }
         match put(client, place, &look.content, &look.wanted).await {
-            Ok(object) => Outcome::Changed { output: look.output(&object) },
+            Ok(object) => Outcome::Changed {
+                output: look.output(&object),
+            },
             Err(failure) if failure.is_unmet_condition() => match head(client, place, None).await {
-                Ok(Some(now)) if look.wanted.condition == Condition::Absent => nothing_done(exists_already(place, &now)),
+                Ok(Some(now)) if look.wanted.condition == Condition::Absent => {
+                    nothing_done(exists_already(place, &now))
+                }
                 Ok(_) | Err(_) => {
                     let mut cause = failure.cause;
-                    cause.hint = Some("something else wrote it meanwhile: look at it, then decide".to_owned());
+                    cause.hint =
+                        Some("something else wrote it meanwhile: look at it, then decide".to_owned());
                     nothing_done(cause)
                 }
             },
@@ -282,16 +339,25 @@ impl Action for S3Put {
     async fn probe(&self, call: &Call, context: &Context) -> Verdict {
         match self.look(call, context).await {
             Ok(look) => match &look.now {
-                Some(now) if look.is_done() => Verdict::Done { output: look.output(now) },
+                Some(now) if look.is_done() => Verdict::Done {
+                    output: look.output(now),
+                },
                 Some(_) | None => Verdict::NotDone,
             },
-            Err(cause) => Verdict::Unknown { reason: cause.message },
+            Err(cause) => Verdict::Unknown {
+                reason: cause.message,
+            },
         }
     }
 
     async fn undo(&self, call: &Call, before: &Value, context: &Context) -> Outcome {
-        let begun = remembered::<Before>(before)
-            .and_then(|before| Ok((before, Client::new(self.reach(), context)?, Place::object(&self.to)?)));
+        let begun = remembered::<Before>(before).and_then(|before| {
+            Ok((
+                before,
+                Client::new(self.reach(), context)?,
+                Place::object(&self.to)?,
+            ))
+        });
         match begun {
             Ok((before, client, place)) => restore(&client, call, &place, &before).await,
             Err(cause) => nothing_done(cause),

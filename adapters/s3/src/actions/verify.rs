@@ -47,9 +47,11 @@ impl S3Verify {
             return Err(unmet(format!("{place} has {} bytes, not {bytes}", object.bytes)));
         }
         if let Some(newer_than) = self.newer_than {
-            let modified = object
-                .modified
-                .ok_or_else(|| unmet(format!("it is not known when {place} was written: the service does not say")))?;
+            let modified = object.modified.ok_or_else(|| {
+                unmet(format!(
+                    "it is not known when {place} was written: the service does not say"
+                ))
+            })?;
             let age = Timestamp::now().duration_since(modified);
             let max = SignedDuration::try_from(newer_than.as_std()).unwrap_or(SignedDuration::MAX);
             if age > max {
@@ -64,8 +66,10 @@ impl S3Verify {
             (Some(wanted), Some(noted)) if noted != wanted => {
                 Err(unmet(format!("{place} has the SHA-256 {noted}, not {wanted}")))
             }
-            (Some(_), None) if !self.deep => Err(unmet(format!("the SHA-256 of {place} was not noted when it was put"))
-                .with_hint("`deep: true` downloads it to compute one")),
+            (Some(_), None) if !self.deep => Err(unmet(format!(
+                "the SHA-256 of {place} was not noted when it was put"
+            ))
+            .with_hint("`deep: true` downloads it to compute one")),
             (Some(_) | None, _) => Ok((client, place, wanted, object)),
         }
     }
@@ -75,10 +79,15 @@ impl S3Verify {
         let mut sha256 = object.sha256().map(str::to_owned);
         if self.deep {
             let is = hex::encode(digest(&client, &place, &object).await?);
-            for (expected, whose) in [(&wanted, "the plan's"), (&sha256, "the one that was noted when it was put")] {
+            for (expected, whose) in [
+                (&wanted, "the plan's"),
+                (&sha256, "the one that was noted when it was put"),
+            ] {
                 if let Some(expected) = expected.as_ref().filter(|expected| **expected != is) {
-                    return Err(unmet(format!("the content of {place} has the SHA-256 {is}, which is not {whose}, {expected}"))
-                        .with_hint("it was damaged or replaced: put it again"));
+                    return Err(unmet(format!(
+                        "the content of {place} has the SHA-256 {is}, which is not {whose}, {expected}"
+                    ))
+                    .with_hint("it was damaged or replaced: put it again"));
                 }
             }
             sha256 = Some(is);
@@ -115,7 +124,10 @@ impl Action for S3Verify {
             examples: vec![json!({
                 "url": "s3://backups/db/latest.dump", "newer_than": "26h", "deep": true, "endpoint": "http://127.0.0.1:9000",
             })],
-            ..reads::<Self>("s3.verify", "Checks that an object is there, and its size, age and hash")
+            ..reads::<Self>(
+                "s3.verify",
+                "Checks that an object is there, and its size, age and hash",
+            )
         }
     }
 
@@ -126,7 +138,11 @@ impl Action for S3Verify {
                 summary: format!(
                     "{place} is there ({}){}",
                     shown(object.bytes),
-                    if self.deep { "; its content is only hashed when the step runs" } else { "" }
+                    if self.deep {
+                        "; its content is only hashed when the step runs"
+                    } else {
+                        ""
+                    }
                 ),
                 before: Value::Null,
             }),

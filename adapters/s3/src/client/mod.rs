@@ -52,7 +52,10 @@ impl Client {
             context.mask(secret);
         }
         let credentials = Credentials::find(reach, &process_environment, context)?;
-        let endpoint = reach.endpoint.map(str::to_owned).or_else(|| credentials.endpoint.clone());
+        let endpoint = reach
+            .endpoint
+            .map(str::to_owned)
+            .or_else(|| credentials.endpoint.clone());
         let address = Address::new(endpoint.as_deref(), &credentials.region, reach.path_style)?;
         let mut options = ClientOptions::new()
             .with_allow_http(true)
@@ -62,11 +65,15 @@ impl Client {
         if let Some(file) = reach.ca_file {
             let file = context.plan_dir.join(file);
             let wrong = |why: String| {
-                Cause::new(FailureKind::Invalid, format!("cannot use the certificates of {}: {why}", file.display()))
-                    .with_hint("`ca_file` is a file of certificates in PEM (-----BEGIN CERTIFICATE-----)")
+                Cause::new(
+                    FailureKind::Invalid,
+                    format!("cannot use the certificates of {}: {why}", file.display()),
+                )
+                .with_hint("`ca_file` is a file of certificates in PEM (-----BEGIN CERTIFICATE-----)")
             };
             let pem = std::fs::read(&file).map_err(|error| wrong(error.to_string()))?;
-            let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| wrong(error.to_string()))?;
+            let certificates =
+                Certificate::from_pem_bundle(&pem).map_err(|error| wrong(error.to_string()))?;
             if certificates.is_empty() {
                 return Err(wrong("there is none in it".to_owned()));
             }
@@ -77,7 +84,12 @@ impl Client {
         let http = ReqwestConnector::default()
             .connect(&options)
             .map_err(|error| Cause::new(FailureKind::Invalid, format!("cannot make connections: {error}")))?;
-        Ok(Self { http, credentials, address, context: context.clone() })
+        Ok(Self {
+            http,
+            credentials,
+            address,
+            context: context.clone(),
+        })
     }
 
     /// The same, for cleaning up after the step was told to stop: it is not cancelled with it, so its user sets a time
@@ -98,7 +110,11 @@ impl Client {
 
     /// The address of a bucket, or of an object in it.
     fn url(&self, place: &Place, query: &[(&str, String)]) -> String {
-        let Address { scheme, host, path_style } = &self.address;
+        let Address {
+            scheme,
+            host,
+            path_style,
+        } = &self.address;
         let key = encoded(&place.key, true);
         let mut url = if *path_style || !is_host_name(&place.bucket) {
             format!("{scheme}://{host}/{}/{key}", place.bucket)
@@ -121,8 +137,15 @@ impl Client {
 
 impl Address {
     fn new(endpoint: Option<&str>, region: &str, path_style: Option<bool>) -> Result<Self, Cause> {
-        if region.is_empty() || !region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-            return Err(Cause::new(FailureKind::Invalid, format!("`{region}` is no region such as `eu-west-1`")));
+        if region.is_empty()
+            || !region
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        {
+            return Err(Cause::new(
+                FailureKind::Invalid,
+                format!("`{region}` is no region such as `eu-west-1`"),
+            ));
         }
         let Some(endpoint) = endpoint else {
             return Ok(Self {
@@ -132,16 +155,24 @@ impl Address {
             });
         };
         let wrong = |why: &str| {
-            Cause::new(FailureKind::Invalid, format!("`{endpoint}` is no endpoint: {why}"))
-                .with_hint("write `https://host` or `http://host:port`, without a path")
+            Cause::new(
+                FailureKind::Invalid,
+                format!("`{endpoint}` is no endpoint: {why}"),
+            )
+            .with_hint("write `https://host` or `http://host:port`, without a path")
         };
         let uri: http::Uri = endpoint.parse().map_err(|_| wrong("it is no address"))?;
-        let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "http" | "https"));
+        let scheme = uri
+            .scheme_str()
+            .filter(|scheme| matches!(*scheme, "http" | "https"));
         let scheme = scheme.ok_or_else(|| wrong("it begins with neither `https://` nor `http://`"))?;
         if uri.path() != "/" || uri.query().is_some() {
             return Err(wrong("it has a path"));
         }
-        let host = uri.authority().map(http::uri::Authority::as_str).filter(|host| !host.contains('@'));
+        let host = uri
+            .authority()
+            .map(http::uri::Authority::as_str)
+            .filter(|host| !host.contains('@'));
         let host = host.ok_or_else(|| wrong("it has a user's name, or no host"))?;
         // The signer reads addresses by stricter rules, and does not expect to fail.
         url::Url::parse(&format!("{scheme}://{host}/")).map_err(|error| wrong(&error.to_string()))?;
@@ -155,7 +186,9 @@ impl Address {
 
 /// Whether a bucket's name can stand before the host's: one with a dot would not fit the certificate.
 fn is_host_name(bucket: &str) -> bool {
-    bucket.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    bucket
+        .bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
 /// What tells objects that this step of this run wrote from all others: kept in their metadata.
@@ -169,12 +202,28 @@ mod tests {
 
     #[test]
     fn endpoints() {
-        let address = |endpoint, style| Address::new(endpoint, "eu-west-1", style).map_err(|cause| cause.kind);
+        let address =
+            |endpoint, style| Address::new(endpoint, "eu-west-1", style).map_err(|cause| cause.kind);
         let amazon = address(None, None).unwrap();
-        assert_eq!((amazon.host.as_str(), amazon.path_style), ("s3.eu-west-1.amazonaws.com", false));
+        assert_eq!(
+            (amazon.host.as_str(), amazon.path_style),
+            ("s3.eu-west-1.amazonaws.com", false)
+        );
         let own = address(Some("http://[::1]:9000/"), None).unwrap();
-        assert_eq!((own.scheme.as_str(), own.host.as_str(), own.path_style), ("http", "[::1]:9000", true));
-        for wrong in ["host", "ftp://host", "http://host/path", "http://u:p@host", "http://", "http://a b", "http://1.2.3.999", "http://a:99999"] {
+        assert_eq!(
+            (own.scheme.as_str(), own.host.as_str(), own.path_style),
+            ("http", "[::1]:9000", true)
+        );
+        for wrong in [
+            "host",
+            "ftp://host",
+            "http://host/path",
+            "http://u:p@host",
+            "http://",
+            "http://a b",
+            "http://1.2.3.999",
+            "http://a:99999",
+        ] {
             assert!(address(Some(wrong), None).is_err(), "{wrong}");
         }
         assert!(Address::new(None, "eu/west", None).is_err());

@@ -75,7 +75,8 @@ impl<'a> Request<'a> {
     /// A header of the user's metadata.
     #[must_use]
     pub(crate) fn metadata(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.named_headers.push((format!("x-amz-meta-{}", name.to_ascii_lowercase()), value.into()));
+        self.named_headers
+            .push((format!("x-amz-meta-{}", name.to_ascii_lowercase()), value.into()));
         self
     }
 
@@ -96,7 +97,9 @@ impl<'a> Request<'a> {
     }
 
     fn unsigned(&self, client: &Client) -> Result<HttpRequest, Cause> {
-        let mut request = http::Request::builder().method(self.method.clone()).uri(client.url(self.place, &self.query));
+        let mut request = http::Request::builder()
+            .method(self.method.clone())
+            .uri(client.url(self.place, &self.query));
         for (name, value) in &self.headers {
             request = request.header(*name, value);
         }
@@ -106,10 +109,15 @@ impl<'a> Request<'a> {
         if !self.body.is_empty() || matches!(self.method, Method::PUT | Method::POST) {
             request = request.header(http::header::CONTENT_LENGTH, self.body.len());
         }
-        request.body(HttpRequestBody::from(self.body.clone())).map_err(|error| {
-            Cause::new(FailureKind::Invalid, format!("cannot ask for {}: {error}", self.place))
+        request
+            .body(HttpRequestBody::from(self.body.clone()))
+            .map_err(|error| {
+                Cause::new(
+                    FailureKind::Invalid,
+                    format!("cannot ask for {}: {error}", self.place),
+                )
                 .with_hint("metadata, content types and keys must be printable text")
-        })
+            })
     }
 }
 
@@ -148,7 +156,8 @@ impl Client {
                 Err(failure) => failure,
             };
             let is_last = attempt == TRIES_MAX || self.cancel().is_cancelled();
-            let may_repeat = failure.cause.kind == FailureKind::Unavailable && (request.repeatable || !failure.in_doubt);
+            let may_repeat =
+                failure.cause.kind == FailureKind::Unavailable && (request.repeatable || !failure.in_doubt);
             if is_last || !may_repeat {
                 return Err(failure);
             }
@@ -168,16 +177,28 @@ impl Client {
     }
 
     /// Sends a request and reads the document that answers it.
-    pub(crate) async fn ask<T: DeserializeOwned>(&self, request: Request<'_>) -> Result<(HeaderMap, T), Failure> {
+    pub(crate) async fn ask<T: DeserializeOwned>(
+        &self,
+        request: Request<'_>,
+    ) -> Result<(HeaderMap, T), Failure> {
         let once = !request.repeatable;
         let answer = self.send(request).await?;
         let what = answer.what.clone();
         let headers = answer.headers.clone();
-        let body = self.read(answer).await.map_err(|failure| Failure { in_doubt: once, ..failure })?;
+        let body = self.read(answer).await.map_err(|failure| Failure {
+            in_doubt: once,
+            ..failure
+        })?;
         let document = xml::read(&body).map_err(|error| {
-            let cause = Cause::new(FailureKind::Other, format!("{what}: the answer is not understood: {error}"))
-                .with_hint("is the endpoint that of an object store?");
-            Failure { in_doubt: once, ..cause.into() }
+            let cause = Cause::new(
+                FailureKind::Other,
+                format!("{what}: the answer is not understood: {error}"),
+            )
+            .with_hint("is the endpoint that of an object store?");
+            Failure {
+                in_doubt: once,
+                ..cause.into()
+            }
         })?;
         Ok((headers, document))
     }
@@ -196,7 +217,9 @@ impl Client {
                 Some(Err(error)) => return Err(broken(&answer.what, &error).into()),
                 Some(Ok(chunk)) if body.len() + chunk.len() > ANSWER_BYTES_MAX => {
                     let what = &answer.what;
-                    return Err(Cause::new(FailureKind::Other, format!("{what}: the answer is too long")).into());
+                    return Err(
+                        Cause::new(FailureKind::Other, format!("{what}: the answer is too long")).into(),
+                    );
                 }
                 Some(Ok(chunk)) => body.extend_from_slice(&chunk),
             }
@@ -214,7 +237,9 @@ impl Client {
         let mut signed = request.unsigned(self)?;
         AwsAuthorizer::new(&credential, "s3", &self.credentials.region)
             .try_authorize(&mut signed, request.sha256.as_ref().map(<[u8; 32]>::as_slice))
-            .map_err(|error| Cause::new(FailureKind::Invalid, format!("{what}: cannot be signed: {error}")))?;
+            .map_err(|error| {
+                Cause::new(FailureKind::Invalid, format!("{what}: cannot be signed: {error}"))
+            })?;
         let response = tokio::select! {
             response = self.http.execute(signed) => response,
             () = self.cancel().cancelled() => {
@@ -223,7 +248,12 @@ impl Client {
         };
         let response = response.map_err(|error| lost(what, request, &error))?;
         let (parts, body) = response.into_parts();
-        let answer = Answer { status: parts.status, headers: parts.headers, body, what: what.to_owned() };
+        let answer = Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+            what: what.to_owned(),
+        };
         if answer.status.is_success() {
             return Ok(answer);
         }
@@ -248,7 +278,10 @@ pub(crate) fn cancelled(what: &str) -> Cause {
 
 /// A body that ended early.
 pub(crate) fn broken(what: &str, error: &HttpError) -> Cause {
-    Cause::new(FailureKind::Unavailable, format!("{what}: the answer broke off: {}", reason(error)))
+    Cause::new(
+        FailureKind::Unavailable,
+        format!("{what}: the answer broke off: {}", reason(error)),
+    )
 }
 
 /// No answer came.
@@ -259,7 +292,8 @@ fn lost(what: &str, request: &Request<'_>, error: &HttpError) -> Failure {
         let is_certificate = why.contains("certificate") || why.contains("UnknownIssuer");
         let cause = if is_certificate {
             // Trying again would not help.
-            Cause::new(FailureKind::Denied, text).with_hint("a service with its own authority needs `ca_file`")
+            Cause::new(FailureKind::Denied, text)
+                .with_hint("a service with its own authority needs `ca_file`")
         } else {
             Cause::new(FailureKind::Unavailable, text).with_hint(format!(
                 "is the endpoint right, and the service up? A connection may take {} s",
@@ -269,6 +303,8 @@ fn lost(what: &str, request: &Request<'_>, error: &HttpError) -> Failure {
         return cause.into();
     }
     let cause = Cause::new(FailureKind::Unavailable, format!("{what}: no answer: {why}"));
-    Failure { in_doubt: !request.method.is_safe(), ..cause.into() }
+    Failure {
+        in_doubt: !request.method.is_safe(),
+        ..cause.into()
+    }
 }
-

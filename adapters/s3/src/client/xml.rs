@@ -126,11 +126,17 @@ mod tests {
         let keys: Vec<&str> = page.contents.iter().map(|object| object.key.as_str()).collect();
         assert_eq!(keys, ["a&b", "c"]);
         assert_eq!(page.contents[0].etag, "\"x\"");
-        let empty: ListPage = read(b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>").unwrap();
+        let empty: ListPage =
+            read(b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>").unwrap();
         assert!(empty.contents.is_empty());
-        let error: ErrorDocument = read(b"<Error><Code>SlowDown</Code><Message>less</Message></Error>").unwrap();
-        assert_eq!((error.code.as_str(), error.message.as_str()), ("SlowDown", "less"));
-        let in_doubt: Written = read(b"<Error><Code>InternalError</Code><Message>m</Message></Error>").unwrap();
+        let error: ErrorDocument =
+            read(b"<Error><Code>SlowDown</Code><Message>less</Message></Error>").unwrap();
+        assert_eq!(
+            (error.code.as_str(), error.message.as_str()),
+            ("SlowDown", "less")
+        );
+        let in_doubt: Written =
+            read(b"<Error><Code>InternalError</Code><Message>m</Message></Error>").unwrap();
         assert_eq!(in_doubt.code.as_deref(), Some("InternalError"));
         assert!(read::<ListPage>(b"<html>").is_err());
         assert_eq!(escaped("\"a<b\""), "&quot;a&lt;b&quot;");

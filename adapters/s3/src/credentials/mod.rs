@@ -48,11 +48,18 @@ enum Keys {
 
 impl Credentials {
     /// Finds them. Does no request yet: a role's keys are fetched when they are first needed.
-    pub(crate) fn find(reach: Reach<'_>, environment: Environment<'_>, context: &Context) -> Result<Self, Cause> {
+    pub(crate) fn find(
+        reach: Reach<'_>,
+        environment: Environment<'_>,
+        context: &Context,
+    ) -> Result<Self, Cause> {
         let get = |name: &str| environment(name).filter(|value| !value.is_empty());
         let named = reach.profile.map(str::to_owned);
         let is_named = named.is_some() || get("AWS_PROFILE").is_some();
-        let profile_name = named.clone().or_else(|| get("AWS_PROFILE")).unwrap_or_else(|| "default".to_owned());
+        let profile_name = named
+            .clone()
+            .or_else(|| get("AWS_PROFILE"))
+            .unwrap_or_else(|| "default".to_owned());
         let profile = Profile::read(&profile_name, environment)?;
         if is_named && !profile.exists {
             return Err(Cause::new(
@@ -68,7 +75,9 @@ impl Credentials {
             .or_else(|| get("AWS_DEFAULT_REGION"))
             .or_else(|| profile.get("region"))
             .unwrap_or_else(|| REGION_DEFAULT.to_owned());
-        let endpoint = get("AWS_ENDPOINT_URL_S3").or_else(|| get("AWS_ENDPOINT_URL")).or_else(|| profile.get("endpoint_url"));
+        let endpoint = get("AWS_ENDPOINT_URL_S3")
+            .or_else(|| get("AWS_ENDPOINT_URL"))
+            .or_else(|| profile.get("endpoint_url"));
         let fixed = |key: &str, secret: &str, token: Option<&str>, source: String| {
             context.mask(secret);
             if let Some(token) = token {
@@ -89,7 +98,12 @@ impl Credentials {
         };
         match (reach.access_key, reach.secret_key) {
             (Some(key), Some(secret)) => {
-                return fixed(key, secret, reach.session_token, "the step's arguments".to_owned());
+                return fixed(
+                    key,
+                    secret,
+                    reach.session_token,
+                    "the step's arguments".to_owned(),
+                );
             }
             (None, None) => {}
             (Some(_), None) | (None, Some(_)) => {
@@ -104,7 +118,12 @@ impl Credentials {
         if named.is_none() {
             match (get("AWS_ACCESS_KEY_ID"), get("AWS_SECRET_ACCESS_KEY")) {
                 (Some(key), Some(secret)) => {
-                    return fixed(&key, &secret, get("AWS_SESSION_TOKEN").as_deref(), "the environment".to_owned());
+                    return fixed(
+                        &key,
+                        &secret,
+                        get("AWS_SESSION_TOKEN").as_deref(),
+                        "the environment".to_owned(),
+                    );
                 }
                 (None, None) => {}
                 (Some(_), None) | (None, Some(_)) => {
@@ -116,7 +135,10 @@ impl Credentials {
             }
         }
         let source = format!("the profile `{profile_name}` ({})", profile.files());
-        match (profile.get("aws_access_key_id"), profile.get("aws_secret_access_key")) {
+        match (
+            profile.get("aws_access_key_id"),
+            profile.get("aws_secret_access_key"),
+        ) {
             (Some(key), Some(secret)) => {
                 return fixed(&key, &secret, profile.get("aws_session_token").as_deref(), source);
             }
@@ -177,7 +199,9 @@ fn lent(
         .with_bucket_name("unused")
         .with_region(region)
         .with_client_options(
-            ClientOptions::new().with_connect_timeout(ROLE_CONNECT_MAX).with_timeout(ROLE_ANSWER_MAX),
+            ClientOptions::new()
+                .with_connect_timeout(ROLE_CONNECT_MAX)
+                .with_timeout(ROLE_ANSWER_MAX),
         )
         .with_retry(RetryConfig {
             backoff: BackoffConfig::default(),
@@ -185,13 +209,25 @@ fn lent(
             retry_timeout: ROLE_ANSWER_MAX,
         });
     let web_identity = [
-        (AmazonS3ConfigKey::WebIdentityTokenFile, "AWS_WEB_IDENTITY_TOKEN_FILE", "web_identity_token_file"),
+        (
+            AmazonS3ConfigKey::WebIdentityTokenFile,
+            "AWS_WEB_IDENTITY_TOKEN_FILE",
+            "web_identity_token_file",
+        ),
         (AmazonS3ConfigKey::RoleArn, "AWS_ROLE_ARN", "role_arn"),
-        (AmazonS3ConfigKey::RoleSessionName, "AWS_ROLE_SESSION_NAME", "role_session_name"),
+        (
+            AmazonS3ConfigKey::RoleSessionName,
+            "AWS_ROLE_SESSION_NAME",
+            "role_session_name",
+        ),
     ];
     let mut role = None;
     for (key, variable, setting) in web_identity {
-        if let Some(value) = profile.get(setting).filter(|_| is_named).or_else(|| get(variable)) {
+        if let Some(value) = profile
+            .get(setting)
+            .filter(|_| is_named)
+            .or_else(|| get(variable))
+        {
             builder = builder.with_config(key, value);
             if key == AmazonS3ConfigKey::WebIdentityTokenFile {
                 role = Some("the web identity (AWS_WEB_IDENTITY_TOKEN_FILE)");
@@ -203,9 +239,18 @@ fn lent(
     }
     if role.is_none() {
         let container = [
-            (AmazonS3ConfigKey::ContainerCredentialsRelativeUri, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
-            (AmazonS3ConfigKey::ContainerCredentialsFullUri, "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
-            (AmazonS3ConfigKey::ContainerAuthorizationTokenFile, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
+            (
+                AmazonS3ConfigKey::ContainerCredentialsRelativeUri,
+                "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+            ),
+            (
+                AmazonS3ConfigKey::ContainerCredentialsFullUri,
+                "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+            ),
+            (
+                AmazonS3ConfigKey::ContainerAuthorizationTokenFile,
+                "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+            ),
         ];
         for (key, variable) in container {
             if let Some(value) = get(variable) {
@@ -231,10 +276,16 @@ fn lent(
         }
         role = Some("the role of this machine (its metadata service)");
     }
-    let store = builder
-        .build()
-        .map_err(|error| Cause::new(FailureKind::Invalid, format!("cannot use these credentials: {error}")))?;
-    Ok((Arc::clone(store.credentials()), role.unwrap_or_default().to_owned()))
+    let store = builder.build().map_err(|error| {
+        Cause::new(
+            FailureKind::Invalid,
+            format!("cannot use these credentials: {error}"),
+        )
+    })?;
+    Ok((
+        Arc::clone(store.credentials()),
+        role.unwrap_or_default().to_owned(),
+    ))
 }
 
 /// What a header cannot carry is refused here, where it can be said whose it is.
@@ -249,14 +300,21 @@ fn check(credential: &AwsCredential, source: &str) -> Result<(), Cause> {
     } else {
         return Ok(());
     };
-    Err(Cause::new(FailureKind::Denied, format!("the {wrong} of {source} is empty or has a character that none may have"))
-        .with_hint("a line end at the end of a secret's file is the usual reason"))
+    Err(Cause::new(
+        FailureKind::Denied,
+        format!("the {wrong} of {source} is empty or has a character that none may have"),
+    )
+    .with_hint("a line end at the end of a secret's file is the usual reason"))
 }
 
 /// Enough of a key's id to recognise it.
 fn shortened(key: &str) -> String {
     let shown: String = key.chars().take(8).collect();
-    if shown.len() < key.len() { format!("{shown}…") } else { shown }
+    if shown.len() < key.len() {
+        format!("{shown}…")
+    } else {
+        shown
+    }
 }
 
 /// The innermost reason of a chain: the outer ones repeat addresses.

@@ -21,7 +21,9 @@ impl Profile {
     pub(super) fn read(name: &str, environment: Environment<'_>) -> Result<Self, Cause> {
         let home = environment("HOME").map_or_else(PathBuf::new, PathBuf::from);
         let place = |variable: &str, file: &str| {
-            environment(variable).filter(|path| !path.is_empty()).map_or_else(|| home.join(".aws").join(file), PathBuf::from)
+            environment(variable)
+                .filter(|path| !path.is_empty())
+                .map_or_else(|| home.join(".aws").join(file), PathBuf::from)
         };
         let credentials = place("AWS_SHARED_CREDENTIALS_FILE", "credentials");
         let config = place("AWS_CONFIG_FILE", "config");
@@ -29,7 +31,14 @@ impl Profile {
         let mut exists = false;
         // In the config file, sections are called `profile NAME`, but for the default one.
         for (file, section) in [
-            (&config, if name == "default" { name.to_owned() } else { format!("profile {name}") }),
+            (
+                &config,
+                if name == "default" {
+                    name.to_owned()
+                } else {
+                    format!("profile {name}")
+                },
+            ),
             (&credentials, name.to_owned()),
         ] {
             let Some(ini) = read(file)? else { continue };
@@ -44,11 +53,19 @@ impl Profile {
                 }
             }
         }
-        Ok(Self { settings, exists, credentials, config })
+        Ok(Self {
+            settings,
+            exists,
+            credentials,
+            config,
+        })
     }
 
     pub(super) fn get(&self, setting: &str) -> Option<String> {
-        self.settings.get(setting).filter(|value| !value.is_empty()).cloned()
+        self.settings
+            .get(setting)
+            .filter(|value| !value.is_empty())
+            .cloned()
     }
 
     /// The files' names, for messages.
@@ -68,7 +85,9 @@ impl Profile {
                 "gets its keys by single sign-on (sso), for which a person is needed",
                 "`eval \"$(aws configure export-credentials --format env)\"` puts the keys of a login into the environment",
             )
-        } else if self.settings.contains_key("source_profile") || self.settings.contains_key("credential_source") {
+        } else if self.settings.contains_key("source_profile")
+            || self.settings.contains_key("credential_source")
+        {
             (
                 "assumes a role by way of other credentials, which is not done here",
                 "`eval \"$(aws configure export-credentials --format env)\"` puts the role's keys into the environment",
@@ -83,17 +102,33 @@ impl Profile {
 fn read(file: &Path) -> Result<Option<Ini>, Cause> {
     let text = match std::fs::read_to_string(file) {
         Ok(text) => text,
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
         Err(error) => {
-            return Err(Cause::new(FailureKind::Denied, format!("cannot read {}: {error}", file.display())));
+            return Err(Cause::new(
+                FailureKind::Denied,
+                format!("cannot read {}: {error}", file.display()),
+            ));
         }
     };
-    let as_written = ParseOption { enabled_quote: false, enabled_escape: false, enabled_indented_mutiline_value: true, ..ParseOption::default() };
-    Ini::load_from_str_opt(&text, as_written).map(Some).map_err(|error| {
-        // The parser's own text might show a line, and with it a key.
-        Cause::new(
-            FailureKind::Invalid,
-            format!("{} line {}: this is no `[section]` and no `key = value`", file.display(), error.line),
-        )
-    })
+    let as_written = ParseOption {
+        enabled_quote: false,
+        enabled_escape: false,
+        enabled_indented_mutiline_value: true,
+        ..ParseOption::default()
+    };
+    Ini::load_from_str_opt(&text, as_written)
+        .map(Some)
+        .map_err(|error| {
+            // The parser's own text might show a line, and with it a key.
+            Cause::new(
+                FailureKind::Invalid,
+                format!(
+                    "{} line {}: this is no `[section]` and no `key = value`",
+                    file.display(),
+                    error.line
+                ),
+            )
+        })
 }

@@ -44,7 +44,9 @@ impl Before {
         now: Option<&Object>,
         keep: bool,
     ) -> Result<Self, Failure> {
-        let Some(object) = now else { return Ok(Self::Absent) };
+        let Some(object) = now else {
+            return Ok(Self::Absent);
+        };
         let bytes = object.bytes;
         let version = match object.version.as_deref() {
             // What was there before the bucket had versions: a new one replaces it if they are suspended.
@@ -52,18 +54,36 @@ impl Before {
             version => version,
         };
         Ok(match version {
-            Some(version) => Self::Version { version: version.to_owned(), bytes },
-            None if !keep => Self::Lost { bytes, why: "the plan says `undo_copy: false`".to_owned() },
-            None if bytes > UNDO_BYTES_MAX => {
-                Self::Lost { bytes, why: format!("more than {} are not kept aside", shown(UNDO_BYTES_MAX)) }
-            }
-            None => Self::Aside { key: aside_key(call, place), etag: object.etag.clone(), bytes },
+            Some(version) => Self::Version {
+                version: version.to_owned(),
+                bytes,
+            },
+            None if !keep => Self::Lost {
+                bytes,
+                why: "the plan says `undo_copy: false`".to_owned(),
+            },
+            None if bytes > UNDO_BYTES_MAX => Self::Lost {
+                bytes,
+                why: format!("more than {} are not kept aside", shown(UNDO_BYTES_MAX)),
+            },
+            None => Self::Aside {
+                key: aside_key(call, place),
+                etag: object.etag.clone(),
+                bytes,
+            },
         })
     }
 
     /// Copies aside what must be.
-    pub(crate) async fn keep(&self, client: &Client, place: &Place, now: Option<&Object>) -> Result<(), Failure> {
-        let (Self::Aside { key, .. }, Some(object)) = (self, now) else { return Ok(()) };
+    pub(crate) async fn keep(
+        &self,
+        client: &Client,
+        place: &Place,
+        now: Option<&Object>,
+    ) -> Result<(), Failure> {
+        let (Self::Aside { key, .. }, Some(object)) = (self, now) else {
+            return Ok(());
+        };
         let aside = place.at(key.clone());
         // An earlier attempt has done it: what lies there now may be its work.
         if head(client, &aside, None).await?.is_some() {
@@ -72,7 +92,10 @@ impl Before {
         copy(client, place, object, &aside, None, &Condition::None)
             .await
             // It is not to be seen.
-            .map_err(|failure| Failure { in_doubt: false, ..failure })?;
+            .map_err(|failure| Failure {
+                in_doubt: false,
+                ..failure
+            })?;
         Ok(())
     }
 
@@ -81,7 +104,9 @@ impl Before {
         match self {
             Self::Absent => "an undo removes it".to_owned(),
             Self::Version { .. } => "the bucket keeps the old version, to which an undo goes back".to_owned(),
-            Self::Aside { .. } => format!("the old object is copied to `{ASIDE}…` first, from where an undo restores it"),
+            Self::Aside { .. } => {
+                format!("the old object is copied to `{ASIDE}…` first, from where an undo restores it")
+            }
             Self::Lost { why, .. } => format!("it cannot be undone: the bucket has no versions, and {why}"),
         }
     }
@@ -96,8 +121,9 @@ fn aside_key(call: &Call, place: &Place) -> String {
 /// Whether writing to the bucket makes new versions. If it cannot be told, it is taken not to.
 async fn has_versions(client: &Client, place: &Place) -> bool {
     let bucket = place.at("");
-    let asked: Result<(_, xml::Versioning), _> =
-        client.ask(Request::new(Method::GET, &bucket).query("versioning", "")).await;
+    let asked: Result<(_, xml::Versioning), _> = client
+        .ask(Request::new(Method::GET, &bucket).query("versioning", ""))
+        .await;
     asked.is_ok_and(|(_, versioning)| versioning.status.as_deref() == Some("Enabled"))
 }
 
@@ -132,9 +158,16 @@ async fn try_restore(client: &Client, call: &Call, place: &Place, before: &Befor
                 .into());
             }
             (Before::Aside { key, etag, bytes }, _) => {
-                return from_aside(client, place, &place.at(key.clone()), (etag, *bytes), now.as_ref(), &marker)
-                    .await
-                    .map(|done| done || changed);
+                return from_aside(
+                    client,
+                    place,
+                    &place.at(key.clone()),
+                    (etag, *bytes),
+                    now.as_ref(),
+                    &marker,
+                )
+                .await
+                .map(|done| done || changed);
             }
             (Before::Absent | Before::Version { .. }, Some(object)) => {
                 if !object.is_written_by(&marker) {
@@ -149,16 +182,21 @@ async fn try_restore(client: &Client, call: &Call, place: &Place, before: &Befor
             (Before::Version { version, .. }, None) => {
                 changed = true;
                 if !remove_marker(client, place).await? {
-                    let old = head(client, place, Some(version)).await?.ok_or_else(|| lost(place, version))?;
+                    let old = head(client, place, Some(version))
+                        .await?
+                        .ok_or_else(|| lost(place, version))?;
                     copy(client, place, &old, place, None, &Condition::None).await?;
                     return Ok(true);
                 }
             }
         }
     }
-    Err(Cause::new(FailureKind::Conflict, format!("{place} has too many versions by this step to undo"))
-        .with_hint("look at them with `aws s3api list-object-versions`")
-        .into())
+    Err(Cause::new(
+        FailureKind::Conflict,
+        format!("{place} has too many versions by this step to undo"),
+    )
+    .with_hint("look at them with `aws s3api list-object-versions`")
+    .into())
 }
 
 fn overwritten(place: &Place) -> Failure {
@@ -171,9 +209,12 @@ fn overwritten(place: &Place) -> Failure {
 }
 
 fn lost(place: &Place, version: &str) -> Failure {
-    Cause::new(FailureKind::NotFound, format!("the version {version} of {place} is not there any more"))
-        .with_hint("a lifecycle rule may have removed it: restore it from a backup")
-        .into()
+    Cause::new(
+        FailureKind::NotFound,
+        format!("the version {version} of {place} is not there any more"),
+    )
+    .with_hint("a lifecycle rule may have removed it: restore it from a backup")
+    .into()
 }
 
 /// Removes the version that this step wrote; false if it is locked.
@@ -185,8 +226,13 @@ async fn remove_own(client: &Client, place: &Place, object: &Object) -> Result<b
     match delete_version(client, place, version).await {
         Ok(()) => Ok(true),
         Err(failure) if failure.is_denied() => {
-            let why = object.lock.holds(Timestamp::now()).unwrap_or_else(|| failure.cause.message.clone());
-            client.note(&format!("the version {version} of {place} stays, for it may not be removed: {why}"));
+            let why = object
+                .lock
+                .holds(Timestamp::now())
+                .unwrap_or_else(|| failure.cause.message.clone());
+            client.note(&format!(
+                "the version {version} of {place} stays, for it may not be removed: {why}"
+            ));
             Ok(false)
         }
         Err(failure) => Err(failure),
@@ -197,7 +243,9 @@ async fn remove_own(client: &Client, place: &Place, object: &Object) -> Result<b
 async fn on_top(client: &Client, place: &Place, before: &Before) -> Result<(), Failure> {
     match before {
         Before::Version { version, .. } => {
-            let old = head(client, place, Some(version)).await?.ok_or_else(|| lost(place, version))?;
+            let old = head(client, place, Some(version))
+                .await?
+                .ok_or_else(|| lost(place, version))?;
             copy(client, place, &old, place, None, &Condition::None).await?;
         }
         Before::Absent | Before::Aside { .. } | Before::Lost { .. } => delete(client, place).await?,
@@ -208,14 +256,19 @@ async fn on_top(client: &Client, place: &Place, before: &Before) -> Result<(), F
 /// Removes the mark that the object is deleted; false if there is none.
 async fn remove_marker(client: &Client, place: &Place) -> Result<bool, Failure> {
     let bucket = place.at("");
-    let request = Request::new(Method::GET, &bucket).query("versions", "").query("prefix", place.key.clone());
+    let request = Request::new(Method::GET, &bucket)
+        .query("versions", "")
+        .query("prefix", place.key.clone());
     let listed: Result<(_, xml::VersionPage), _> = client.ask(request).await;
     let page = match listed {
         Ok((_, page)) => page,
         Err(failure) if failure.is_denied() => return Ok(false),
         Err(failure) => return Err(failure),
     };
-    let latest = page.delete_markers.iter().find(|listed| listed.is_latest && listed.key == place.key);
+    let latest = page
+        .delete_markers
+        .iter()
+        .find(|listed| listed.is_latest && listed.key == place.key);
     let Some(latest) = latest else { return Ok(false) };
     match delete_version(client, place, &latest.version_id).await {
         Ok(()) => Ok(true),
@@ -246,9 +299,12 @@ async fn from_aside(
         // An undo before this one has copied it back. (A copy's etag may differ from the original's.)
         (Some(object), None) if !is_own && object.bytes == bytes => Ok(false),
         (Some(_), _) if !is_own => Err(overwritten(place)),
-        (_, None) => Err(Cause::new(FailureKind::NotFound, format!("{aside}, which was kept for undoing, is not there"))
-            .with_hint("a lifecycle rule may have removed it: restore it from a backup")
-            .into()),
+        (_, None) => Err(Cause::new(
+            FailureKind::NotFound,
+            format!("{aside}, which was kept for undoing, is not there"),
+        )
+        .with_hint("a lifecycle rule may have removed it: restore it from a backup")
+        .into()),
         (_, Some(kept)) => {
             copy(client, aside, &kept, place, None, &Condition::None).await?;
             delete(client, aside).await?;

@@ -29,7 +29,17 @@ pub(crate) async fn copy(
     marker: Option<&str>,
     condition: &Condition,
 ) -> Result<Object, Failure> {
-    copy_in_parts_of(client, from, object, to, marker, condition, COPY_BYTES_MAX, PART_BYTES).await
+    copy_in_parts_of(
+        client,
+        from,
+        object,
+        to,
+        marker,
+        condition,
+        COPY_BYTES_MAX,
+        PART_BYTES,
+    )
+    .await
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -60,8 +70,17 @@ async fn copy_in_parts_of(
         }
         Err(failure) => return Err(failure),
     }
-    let copy = head(client, to, None).await.map_err(|failure| Failure { in_doubt: true, ..failure })?;
-    copy.ok_or_else(|| Cause::new(FailureKind::Conflict, format!("{to} was written, and is not there any more")).into())
+    let copy = head(client, to, None).await.map_err(|failure| Failure {
+        in_doubt: true,
+        ..failure
+    })?;
+    copy.ok_or_else(|| {
+        Cause::new(
+            FailureKind::Conflict,
+            format!("{to} was written, and is not there any more"),
+        )
+        .into()
+    })
 }
 
 fn source(from: &Place, object: &Object) -> String {
@@ -78,7 +97,11 @@ fn with_metadata<'a>(mut request: Request<'a>, object: &Object, marker: Option<&
     for (name, value) in &object.kept {
         request = request.header(name, value.clone());
     }
-    for (name, value) in object.metadata.iter().filter(|(name, _)| marker.is_none() || *name != WRITTEN_BY) {
+    for (name, value) in object
+        .metadata
+        .iter()
+        .filter(|(name, _)| marker.is_none() || *name != WRITTEN_BY)
+    {
         request = request.metadata(name, value.clone());
     }
     if let Some(marker) = marker {
@@ -100,7 +123,11 @@ async fn at_once(
         .header("x-amz-copy-source", source(from, object))
         .header("x-amz-copy-source-if-match", object.etag.clone());
     if marker.is_some() {
-        request = with_metadata(request.header("x-amz-metadata-directive", "REPLACE"), object, marker);
+        request = with_metadata(
+            request.header("x-amz-metadata-directive", "REPLACE"),
+            object,
+            marker,
+        );
     }
     let (_, written): (_, xml::Written) = client.ask(condition.add(request)).await.map_err(|failure| {
         if failure.is_unmet_condition() && *condition == Condition::None {
@@ -121,13 +148,20 @@ pub(super) fn check_written(written: &xml::Written, to: &Place) -> Result<(), Fa
             let code = code.clone().unwrap_or_default();
             let message = written.message.clone().unwrap_or_default();
             let cause = Cause::new(FailureKind::Unavailable, format!("PUT {to}: {code}: {message}"));
-            Err(Failure { in_doubt: true, ..cause.into() })
+            Err(Failure {
+                in_doubt: true,
+                ..cause.into()
+            })
         }
     }
 }
 
 fn changed(from: &Place) -> Failure {
-    Cause::new(FailureKind::Conflict, format!("{from} changed while it was copied")).into()
+    Cause::new(
+        FailureKind::Conflict,
+        format!("{from} changed while it was copied"),
+    )
+    .into()
 }
 
 async fn in_parts(
@@ -139,7 +173,11 @@ async fn in_parts(
     condition: &Condition,
     part_bytes: u64,
 ) -> Result<(), Failure> {
-    let request = with_metadata(Request::new(Method::POST, to).query("uploads", ""), object, marker);
+    let request = with_metadata(
+        Request::new(Method::POST, to).query("uploads", ""),
+        object,
+        marker,
+    );
     let parts = Parts::begin(client, to, request).await?;
     let copied = async {
         let count = object.bytes.div_ceil(part_bytes);
@@ -154,10 +192,13 @@ async fn in_parts(
                         .header("x-amz-copy-source", source(from, object))
                         .header("x-amz-copy-source-if-match", object.etag.clone())
                         .header("x-amz-copy-source-range", format!("bytes={first}-{last}"));
-                    let (_, written): (_, xml::Written) = client
-                        .ask(request)
-                        .await
-                        .map_err(|failure| if failure.is_unmet_condition() { changed(from) } else { failure })?;
+                    let (_, written): (_, xml::Written) = client.ask(request).await.map_err(|failure| {
+                        if failure.is_unmet_condition() {
+                            changed(from)
+                        } else {
+                            failure
+                        }
+                    })?;
                     check_written(&written, to)?;
                     Ok::<_, Failure>((written.etag.unwrap_or_default(), None))
                 }
@@ -165,7 +206,10 @@ async fn in_parts(
             .buffered(PARALLEL)
             .try_collect()
             .await
-            .map_err(|failure: Failure| Failure { in_doubt: false, ..failure })?;
+            .map_err(|failure: Failure| Failure {
+                in_doubt: false,
+                ..failure
+            })?;
         complete(client, to, &parts, &etags, condition).await.map(|_| ())
     }
     .await;

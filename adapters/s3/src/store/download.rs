@@ -47,10 +47,13 @@ pub(crate) async fn download(
         let (progress, target) = (&progress, Arc::clone(&file.file));
         async move {
             let first = number * PART_BYTES;
-            let (part, noted) = fetch(client, place, object, first, PART_BYTES.min(object.bytes - first)).await?;
+            let (part, noted) =
+                fetch(client, place, object, first, PART_BYTES.min(object.bytes - first)).await?;
             let (bytes, shown) = (part.len() as u64, dest.to_owned());
             blocking(move || {
-                target.write_all_at(&part, first).map_err(|error| super::local::explain("write", &shown, &error))
+                target
+                    .write_all_at(&part, first)
+                    .map_err(|error| super::local::explain("write", &shown, &error))
             })
             .await?;
             progress.add(bytes);
@@ -58,14 +61,27 @@ pub(crate) async fn download(
         }
     });
     let noted: Vec<Option<String>> = parts.buffer_unordered(PARALLEL).try_collect().await?;
-    let noted = noted.into_iter().flatten().next().or_else(|| object.sha256().map(str::to_owned));
-    let hashes = Source::written(&file, dest, object.bytes).hash(false, client.cancel()).await?;
+    let noted = noted
+        .into_iter()
+        .flatten()
+        .next()
+        .or_else(|| object.sha256().map(str::to_owned));
+    let hashes = Source::written(&file, dest, object.bytes)
+        .hash(false, client.cancel())
+        .await?;
     Ok(Downloaded { file, hashes, noted })
 }
 
 /// Fetches `length` bytes from `first` on, and the object's noted SHA-256. An answer that breaks off is asked for again from where it did.
-async fn fetch(client: &Client, place: &Place, object: &Object, first: u64, length: u64) -> Result<(Bytes, Option<String>), Failure> {
-    let wanted = usize::try_from(length).map_err(|_| Cause::new(FailureKind::Invalid, "the part is too large"))?;
+async fn fetch(
+    client: &Client,
+    place: &Place,
+    object: &Object,
+    first: u64,
+    length: u64,
+) -> Result<(Bytes, Option<String>), Failure> {
+    let wanted =
+        usize::try_from(length).map_err(|_| Cause::new(FailureKind::Invalid, "the part is too large"))?;
     let mut part = Vec::with_capacity(wanted);
     let mut breaks = 0;
     loop {
@@ -82,18 +98,27 @@ async fn fetch(client: &Client, place: &Place, object: &Object, first: u64, leng
         };
         let answer = client.send(request).await.map_err(|failure| {
             if failure.is_unmet_condition() {
-                Cause::new(FailureKind::Conflict, format!("{place} changed while it was downloaded"))
-                    .with_hint("a `retry:` of the step gets the new one")
-                    .into()
+                Cause::new(
+                    FailureKind::Conflict,
+                    format!("{place} changed while it was downloaded"),
+                )
+                .with_hint("a `retry:` of the step gets the new one")
+                .into()
             } else {
                 failure
             }
         })?;
         if from != 0 && answer.status != http::StatusCode::PARTIAL_CONTENT {
-            let cause = Cause::new(FailureKind::Other, format!("GET {place}: the service sends no parts of objects"));
+            let cause = Cause::new(
+                FailureKind::Other,
+                format!("GET {place}: the service sends no parts of objects"),
+            );
             return Err(cause.into());
         }
-        let noted = answer.header("x-amz-meta-sha256").filter(|noted| noted.len() == 64).map(str::to_owned);
+        let noted = answer
+            .header("x-amz-meta-sha256")
+            .filter(|noted| noted.len() == 64)
+            .map(str::to_owned);
         let mut stream = answer.into_stream();
         let why = loop {
             let chunk = tokio::select! {
@@ -118,7 +143,10 @@ async fn fetch(client: &Client, place: &Place, object: &Object, first: u64, leng
         }
         breaks += 1;
         let at = first + part.len() as u64;
-        let text = format!("GET {place}: the answer broke off after {at} of {} bytes: {why}", object.bytes);
+        let text = format!(
+            "GET {place}: the answer broke off after {at} of {} bytes: {why}",
+            object.bytes
+        );
         if breaks == BREAKS_MAX {
             return Err(Cause::new(FailureKind::Unavailable, text).into());
         }

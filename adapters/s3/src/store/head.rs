@@ -16,7 +16,13 @@ pub(crate) const SHA256: &str = "sha256";
 pub(crate) const WRITTEN_BY: &str = "caxplan-step";
 
 /// What a service keeps beside the content, and a copy with other metadata must be given again.
-const KEPT: [&str; 5] = ["content-type", "cache-control", "content-disposition", "content-encoding", "content-language"];
+const KEPT: [&str; 5] = [
+    "content-type",
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+];
 
 /// An object as it is now.
 #[derive(Clone, Debug)]
@@ -48,8 +54,11 @@ impl Lock {
         let mode = get("x-amz-object-lock-mode");
         let until = get("x-amz-object-lock-retain-until-date");
         Self {
-            retention: mode.zip(until).map(|(mode, until)| (mode.to_owned(), until.to_owned())),
-            legal_hold: get("x-amz-object-lock-legal-hold").is_some_and(|hold| hold.eq_ignore_ascii_case("ON")),
+            retention: mode
+                .zip(until)
+                .map(|(mode, until)| (mode.to_owned(), until.to_owned())),
+            legal_hold: get("x-amz-object-lock-legal-hold")
+                .is_some_and(|hold| hold.eq_ignore_ascii_case("ON")),
         }
     }
 
@@ -66,7 +75,12 @@ impl Lock {
 
 impl Object {
     fn of(headers: &HeaderMap, bytes: u64) -> Self {
-        let get = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let get = |name: &str| {
+            headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned)
+        };
         Self {
             bytes,
             etag: get("etag").unwrap_or_default(),
@@ -88,7 +102,10 @@ impl Object {
 
     /// What this step has just put: what the answer to it tells, and what was asked for.
     pub(super) fn just_put(headers: &HeaderMap, etag: Option<&str>, hashes: &Hashes, marker: &str) -> Self {
-        let noted = [(SHA256, hex::encode(hashes.sha256)), (WRITTEN_BY, marker.to_owned())];
+        let noted = [
+            (SHA256, hex::encode(hashes.sha256)),
+            (WRITTEN_BY, marker.to_owned()),
+        ];
         Self {
             etag: etag.unwrap_or_default().to_owned(),
             metadata: noted.map(|(name, value)| (name.to_owned(), value)).into(),
@@ -98,12 +115,18 @@ impl Object {
 
     /// What a listing tells of it.
     pub(crate) fn listed(bytes: u64, etag: &str) -> Self {
-        Self { etag: etag.to_owned(), ..Self::of(&HeaderMap::new(), bytes) }
+        Self {
+            etag: etag.to_owned(),
+            ..Self::of(&HeaderMap::new(), bytes)
+        }
     }
 
     /// Its SHA-256 as it was noted when it was written.
     pub(crate) fn sha256(&self) -> Option<&str> {
-        self.metadata.get(SHA256).map(String::as_str).filter(|sha256| sha256.len() == 64)
+        self.metadata
+            .get(SHA256)
+            .map(String::as_str)
+            .filter(|sha256| sha256.len() == 64)
     }
 
     /// Its MD5, if the etag is one: of objects that were written in one part and are not encrypted by a key service.
@@ -117,7 +140,10 @@ impl Object {
     }
 
     pub(crate) fn content_type(&self) -> Option<&str> {
-        self.kept.iter().find(|(name, _)| *name == "content-type").map(|(_, value)| value.as_str())
+        self.kept
+            .iter()
+            .find(|(name, _)| *name == "content-type")
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -128,15 +154,26 @@ pub(crate) fn is_md5(etag: &str) -> Option<&str> {
 }
 
 /// Looks at an object, or one version of it; `None` if it is not there.
-pub(crate) async fn head(client: &Client, place: &Place, version: Option<&str>) -> Result<Option<Object>, Failure> {
+pub(crate) async fn head(
+    client: &Client,
+    place: &Place,
+    version: Option<&str>,
+) -> Result<Option<Object>, Failure> {
     let mut request = Request::new(Method::HEAD, place);
     if let Some(version) = version {
         request = request.query("versionId", version);
     }
     match client.send(request).await {
         Ok(answer) => {
-            let bytes = answer.header("content-length").and_then(|bytes| bytes.parse().ok());
-            let bytes = bytes.ok_or_else(|| Cause::new(FailureKind::Other, format!("HEAD {place}: the answer has no length")))?;
+            let bytes = answer
+                .header("content-length")
+                .and_then(|bytes| bytes.parse().ok());
+            let bytes = bytes.ok_or_else(|| {
+                Cause::new(
+                    FailureKind::Other,
+                    format!("HEAD {place}: the answer has no length"),
+                )
+            })?;
             Ok(Some(Object::of(&answer.headers, bytes)))
         }
         Err(failure) if failure.is_not_found() => Ok(None),
@@ -148,8 +185,11 @@ pub(crate) async fn head(client: &Client, place: &Place, version: Option<&str>) 
 pub(crate) async fn check_bucket(client: &Client, place: &Place) -> Result<(), Failure> {
     match client.send(Request::new(Method::HEAD, &place.at(""))).await {
         Err(failure) if failure.is_not_found() => {
-            let cause = Cause::new(FailureKind::NotFound, format!("there is no bucket `{}`", place.bucket))
-                .with_hint("create the bucket first, or correct its name");
+            let cause = Cause::new(
+                FailureKind::NotFound,
+                format!("there is no bucket `{}`", place.bucket),
+            )
+            .with_hint("create the bucket first, or correct its name");
             Err(cause.into())
         }
         // Who may write objects need not have the right to see the bucket.

@@ -24,7 +24,11 @@ pub(crate) struct Listed {
 /// aside for undoing is left out, unless it is asked for.
 ///
 /// A listing that breaks off is an error, never a shorter listing.
-pub(crate) async fn list(client: &Client, prefix: &Place, limit: Option<usize>) -> Result<(Vec<Listed>, bool), Failure> {
+pub(crate) async fn list(
+    client: &Client,
+    prefix: &Place,
+    limit: Option<usize>,
+) -> Result<(Vec<Listed>, bool), Failure> {
     let bucket = prefix.at("");
     let is_aside_asked = prefix.key.starts_with(ASIDE);
     let mut objects: Vec<Listed> = Vec::new();
@@ -44,7 +48,11 @@ pub(crate) async fn list(client: &Client, prefix: &Place, limit: Option<usize>) 
         let (_, page): (_, xml::ListPage) = client.ask(request).await?;
         let is_encoded = page.encoding_type.as_deref() == Some("url");
         for listed in page.contents {
-            let key = if is_encoded { decoded(&listed.key) } else { listed.key };
+            let key = if is_encoded {
+                decoded(&listed.key)
+            } else {
+                listed.key
+            };
             if !is_aside_asked && key.starts_with(ASIDE) {
                 continue;
             }
@@ -60,14 +68,25 @@ pub(crate) async fn list(client: &Client, prefix: &Place, limit: Option<usize>) 
             }
             let modified = listed.last_modified.parse().map_err(|_| {
                 let text = &listed.last_modified;
-                Cause::new(FailureKind::Other, format!("listing {prefix}: `{text}` of {key} is no time"))
+                Cause::new(
+                    FailureKind::Other,
+                    format!("listing {prefix}: `{text}` of {key} is no time"),
+                )
             })?;
-            objects.push(Listed { key, bytes: listed.size, modified, etag: listed.etag });
+            objects.push(Listed {
+                key,
+                bytes: listed.size,
+                modified,
+                etag: listed.etag,
+            });
         }
         let next = page.next_continuation_token.filter(|_| page.is_truncated);
         if page.is_truncated && (next.is_none() || next == token) {
             // To go on would be to take a part for the whole.
-            let cause = Cause::new(FailureKind::Other, format!("listing {prefix}: the service breaks off in the middle"));
+            let cause = Cause::new(
+                FailureKind::Other,
+                format!("listing {prefix}: the service breaks off in the middle"),
+            );
             return Err(cause.into());
         }
         let Some(next) = next else {

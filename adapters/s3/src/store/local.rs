@@ -43,7 +43,10 @@ struct Seen {
 impl Seen {
     fn of(file: &File) -> io::Result<Self> {
         let metadata = file.metadata()?;
-        Ok(Self { bytes: metadata.len(), modified: (metadata.mtime(), metadata.mtime_nsec()) })
+        Ok(Self {
+            bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        })
     }
 }
 
@@ -66,19 +69,36 @@ impl Source {
         // First: opening a pipe would wait for ever.
         let metadata = fs::metadata(path).map_err(|error| explain("read", path, &error))?;
         if !metadata.is_file() {
-            let what = if metadata.is_dir() { "a folder" } else { "no plain file" };
-            return Err(Cause::new(FailureKind::Invalid, format!("{} is {what}", path.display()))
-                .with_hint("`s3.sync` copies folders"));
+            let what = if metadata.is_dir() {
+                "a folder"
+            } else {
+                "no plain file"
+            };
+            return Err(
+                Cause::new(FailureKind::Invalid, format!("{} is {what}", path.display()))
+                    .with_hint("`s3.sync` copies folders"),
+            );
         }
         let file = File::open(path).map_err(|error| explain("read", path, &error))?;
         let seen = Seen::of(&file).map_err(|error| explain("read", path, &error))?;
-        Ok(Self::File(OpenFile { file: Arc::new(file), path: path.to_owned(), seen }))
+        Ok(Self::File(OpenFile {
+            file: Arc::new(file),
+            path: path.to_owned(),
+            seen,
+        }))
     }
 
     /// What was just written, `bytes` of it.
     pub(crate) fn written(file: &NewFile, path: &Path, bytes: u64) -> Self {
-        let seen = Seen { bytes, modified: (0, 0) };
-        Self::File(OpenFile { file: Arc::clone(&file.file), path: path.to_owned(), seen })
+        let seen = Seen {
+            bytes,
+            modified: (0, 0),
+        };
+        Self::File(OpenFile {
+            file: Arc::clone(&file.file),
+            path: path.to_owned(),
+            seen,
+        })
     }
 
     /// How many bytes it has.
@@ -98,7 +118,8 @@ impl Source {
                 md5: with_md5.then(|| md5_of(text)),
             }),
             Self::File(OpenFile { file, path, seen }) => {
-                let (file, path, bytes, cancel) = (Arc::clone(file), path.clone(), seen.bytes, cancel.clone());
+                let (file, path, bytes, cancel) =
+                    (Arc::clone(file), path.clone(), seen.bytes, cancel.clone());
                 blocking(move || hash_file(&file, &path, bytes, with_md5, &cancel)).await
             }
         }
@@ -112,7 +133,8 @@ impl Source {
     /// Reads a part. A file that is shorter now has changed.
     pub(crate) async fn read_part(&self, at: u64, bytes: u64) -> Result<Bytes, Cause> {
         // A part is at most what was asked for by a step that fits in memory.
-        let length = usize::try_from(bytes).map_err(|_| Cause::new(FailureKind::Invalid, "the part is too large"))?;
+        let length =
+            usize::try_from(bytes).map_err(|_| Cause::new(FailureKind::Invalid, "the part is too large"))?;
         match self {
             Self::Text(text) => {
                 let from = usize::try_from(at).unwrap_or(usize::MAX);
@@ -122,10 +144,11 @@ impl Source {
                 let (file, path) = (Arc::clone(file), path.clone());
                 blocking(move || {
                     let mut part = vec![0; length];
-                    file.read_exact_at(&mut part, at).map_err(|error| match error.kind() {
-                        io::ErrorKind::UnexpectedEof => changed(&path),
-                        _ => explain("read", &path, &error),
-                    })?;
+                    file.read_exact_at(&mut part, at)
+                        .map_err(|error| match error.kind() {
+                            io::ErrorKind::UnexpectedEof => changed(&path),
+                            _ => explain("read", &path, &error),
+                        })?;
                     Ok(part.into())
                 })
                 .await
@@ -147,20 +170,34 @@ impl Source {
 }
 
 fn changed(path: &Path) -> Cause {
-    Cause::new(FailureKind::Conflict, format!("{} changed while it was read", path.display()))
-        .with_hint("put a copy that nothing writes to, or a snapshot")
+    Cause::new(
+        FailureKind::Conflict,
+        format!("{} changed while it was read", path.display()),
+    )
+    .with_hint("put a copy that nothing writes to, or a snapshot")
 }
 
-fn hash_file(file: &File, path: &Path, bytes: u64, with_md5: bool, cancel: &CancellationToken) -> Result<Hashes, Cause> {
+fn hash_file(
+    file: &File,
+    path: &Path,
+    bytes: u64,
+    with_md5: bool,
+    cancel: &CancellationToken,
+) -> Result<Hashes, Cause> {
     let mut sha256 = Sha256::new();
     let mut md5 = with_md5.then(<Md5 as md5::Digest>::new);
     let mut block = vec![0; BLOCK];
     let mut at = 0;
     while at < bytes {
         if cancel.is_cancelled() {
-            return Err(Cause::new(FailureKind::Cancelled, format!("reading {}: stopped", path.display())));
+            return Err(Cause::new(
+                FailureKind::Cancelled,
+                format!("reading {}: stopped", path.display()),
+            ));
         }
-        let read = file.read_at(&mut block, at).map_err(|error| explain("read", path, &error))?;
+        let read = file
+            .read_at(&mut block, at)
+            .map_err(|error| explain("read", path, &error))?;
         if read == 0 {
             return Err(changed(path));
         }
@@ -171,7 +208,11 @@ fn hash_file(file: &File, path: &Path, bytes: u64, with_md5: bool, cancel: &Canc
         }
         at += read as u64;
     }
-    Ok(Hashes { bytes: at, sha256: sha256.finalize().into(), md5: md5.map(|md5| md5::Digest::finalize(md5).into()) })
+    Ok(Hashes {
+        bytes: at,
+        sha256: sha256.finalize().into(),
+        md5: md5.map(|md5| md5::Digest::finalize(md5).into()),
+    })
 }
 
 fn md5_of(bytes: &[u8]) -> [u8; 16] {
@@ -195,11 +236,17 @@ impl NewFile {
         // A link stays a link: its target is replaced.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         if path.is_dir() {
-            return Err(Cause::new(FailureKind::Conflict, format!("{} is a folder", path.display())));
+            return Err(Cause::new(
+                FailureKind::Conflict,
+                format!("{} is a folder", path.display()),
+            ));
         }
-        let name = path
-            .file_name()
-            .ok_or_else(|| Cause::new(FailureKind::Invalid, format!("{} has no file name", path.display())))?;
+        let name = path.file_name().ok_or_else(|| {
+            Cause::new(
+                FailureKind::Invalid,
+                format!("{} has no file name", path.display()),
+            )
+        })?;
         let temporary = folder_of(&path).join(format!(
             ".{}.{}-{}.part",
             name.to_string_lossy(),
@@ -213,7 +260,12 @@ impl NewFile {
             .mode(0o600)
             .open(&temporary)
             .map_err(|error| explain("write", &temporary, &error))?;
-        Ok(Self { file: Arc::new(file), temporary, path, installed: false })
+        Ok(Self {
+            file: Arc::new(file),
+            temporary,
+            path,
+            installed: false,
+        })
     }
 
     /// Makes it durable and gives it its name. A reader sees the old file or the new one, never a part.
@@ -260,13 +312,18 @@ pub(crate) fn read_small(path: &Path, max: u64) -> Result<Option<Result<Vec<u8>,
     };
     let metadata = file.metadata().map_err(|error| explain("read", path, &error))?;
     if !metadata.is_file() {
-        return Err(Cause::new(FailureKind::Conflict, format!("{} is no file", path.display())));
+        return Err(Cause::new(
+            FailureKind::Conflict,
+            format!("{} is no file", path.display()),
+        ));
     }
     if metadata.len() > max {
         return Ok(Some(Err(metadata.len())));
     }
     let mut bytes = Vec::new();
-    file.take(max).read_to_end(&mut bytes).map_err(|error| explain("read", path, &error))?;
+    file.take(max)
+        .read_to_end(&mut bytes)
+        .map_err(|error| explain("read", path, &error))?;
     Ok(Some(Ok(bytes)))
 }
 
@@ -286,6 +343,9 @@ pub(crate) async fn blocking<T: Send + 'static>(
 ) -> Result<T, Cause> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(error) => Err(Cause::new(FailureKind::Other, format!("reading or writing a file ended badly: {error}"))),
+        Err(error) => Err(Cause::new(
+            FailureKind::Other,
+            format!("reading or writing a file ended badly: {error}"),
+        )),
     }
 }

@@ -21,12 +21,21 @@ impl<'a> Progress<'a> {
     /// Begins to count; `verb` is `uploaded` or the like.
     pub(crate) fn new(client: &'a Client, verb: &'static str, total: u64) -> Self {
         let now = Instant::now();
-        Self { client, verb, total, began: now, state: Mutex::new((0, now)) }
+        Self {
+            client,
+            verb,
+            total,
+            began: now,
+            state: Mutex::new((0, now)),
+        }
     }
 
     /// So many more are done.
     pub(crate) fn add(&self, bytes: u64) {
-        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut state = self
+            .state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         state.0 += bytes;
         let (done, said) = *state;
         if said.elapsed() < EVERY || done >= self.total {
@@ -36,9 +45,17 @@ impl<'a> Progress<'a> {
         drop(state);
         let (verb, total) = (self.verb, self.total);
         let percent = done.saturating_mul(100) / total.max(1);
-        #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        #[allow(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss
+        )]
         let rate = (done as f64 / self.began.elapsed().as_secs_f64()) as u64;
-        self.client
-            .note(&format!("{verb} {} of {} ({percent} %, {}/s)", shown(done), shown(total), shown(rate)));
+        self.client.note(&format!(
+            "{verb} {} of {} ({percent} %, {}/s)",
+            shown(done),
+            shown(total),
+            shown(rate)
+        ));
     }
 }

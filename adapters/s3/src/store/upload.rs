@@ -43,7 +43,10 @@ impl UploadPlan {
         if !(PART_BYTES_MIN..=PART_BYTES_MAX).contains(&part_bytes) {
             return Err(Cause::new(
                 FailureKind::Invalid,
-                format!("parts of {} are not possible: services take 5 MiB to 5 GiB", shown(part_bytes)),
+                format!(
+                    "parts of {} are not possible: services take 5 MiB to 5 GiB",
+                    shown(part_bytes)
+                ),
             ));
         }
         if !(1..=PARALLEL_MAX).contains(&parallel) {
@@ -54,7 +57,10 @@ impl UploadPlan {
         }
         let part_bytes = part_bytes.max(total.div_ceil(PARTS_MAX));
         if part_bytes > PART_BYTES_MAX {
-            return Err(Cause::new(FailureKind::Invalid, format!("{} are more than an object can have", shown(total))));
+            return Err(Cause::new(
+                FailureKind::Invalid,
+                format!("{} are more than an object can have", shown(total)),
+            ));
         }
         Ok(Self { part_bytes, parallel })
     }
@@ -69,11 +75,21 @@ pub(super) struct Parts<'a> {
 impl<'a> Parts<'a> {
     /// Begins an upload by this request. If its answer is lost, there may be an orphan without parts, which costs
     /// nothing.
-    pub(super) async fn begin(client: &Client, place: &'a Place, request: Request<'_>) -> Result<Self, Failure> {
+    pub(super) async fn begin(
+        client: &Client,
+        place: &'a Place,
+        request: Request<'_>,
+    ) -> Result<Self, Failure> {
         let begun: Result<(_, xml::UploadBegun), _> = client.ask(request).await;
         // Nothing is done by it that could be seen.
-        let (_, begun) = begun.map_err(|failure| Failure { in_doubt: false, ..failure })?;
-        Ok(Self { place, id: begun.upload_id })
+        let (_, begun) = begun.map_err(|failure| Failure {
+            in_doubt: false,
+            ..failure
+        })?;
+        Ok(Self {
+            place,
+            id: begun.upload_id,
+        })
     }
 
     /// The request that sends a part; the first has the number 0.
@@ -110,16 +126,28 @@ impl<'a> Parts<'a> {
 }
 
 /// Uploads a content in parts, and removes them again if it fails.
-pub(super) async fn upload(client: &Client, place: &Place, content: &Content, wanted: &Wanted) -> Result<Object, Failure> {
+pub(super) async fn upload(
+    client: &Client,
+    place: &Place,
+    content: &Content,
+    wanted: &Wanted,
+) -> Result<Object, Failure> {
     remove_orphans(client, place).await;
-    let request = Request::new(Method::POST, place).query("uploads", "").header("x-amz-checksum-algorithm", "SHA256");
+    let request = Request::new(Method::POST, place)
+        .query("uploads", "")
+        .header("x-amz-checksum-algorithm", "SHA256");
     let parts = Parts::begin(client, place, wanted.add(request, place, &content.hashes.sha256)).await?;
     let sent = async {
         let etags = send_parts(client, place, content, wanted.plan, &parts).await?;
         // The metadata promises a hash that was computed before: so nothing may have changed since.
         content.source.check_unchanged()?;
         let (headers, etag) = complete(client, place, &parts, &etags, &wanted.condition).await?;
-        Ok(Object::just_put(&headers, Some(&etag), &content.hashes, &wanted.marker))
+        Ok(Object::just_put(
+            &headers,
+            Some(&etag),
+            &content.hashes,
+            &wanted.marker,
+        ))
     }
     .await;
     parts.end(client, sent).await
@@ -139,7 +167,10 @@ async fn send_parts(
         let progress = &progress;
         async move {
             let at = number * plan.part_bytes;
-            let part = content.source.read_part(at, plan.part_bytes.min(total - at)).await?;
+            let part = content
+                .source
+                .read_part(at, plan.part_bytes.min(total - at))
+                .await?;
             let bytes = part.len() as u64;
             let hashed = part.clone();
             let sha256: [u8; 32] = super::local::blocking(move || Ok(Sha256::digest(&hashed).into())).await?;
@@ -149,7 +180,10 @@ async fn send_parts(
                 .hashed_body(part, sha256);
             let answer = client.send(request).await?;
             let etag = answer.header("etag").map(str::to_owned).ok_or_else(|| {
-                Cause::new(FailureKind::Other, format!("PUT {place}: the answer to part {} has no etag", number + 1))
+                Cause::new(
+                    FailureKind::Other,
+                    format!("PUT {place}: the answer to part {} has no etag", number + 1),
+                )
             })?;
             let _ = client.read(answer).await;
             progress.add(bytes);
@@ -160,7 +194,10 @@ async fn send_parts(
         .try_collect()
         .await
         // Parts are not to be seen before the upload is completed.
-        .map_err(|failure: Failure| Failure { in_doubt: false, ..failure })
+        .map_err(|failure: Failure| Failure {
+            in_doubt: false,
+            ..failure
+        })
 }
 
 /// Makes an object of the parts; gives the answer's headers and the etag.
@@ -171,12 +208,22 @@ pub(super) async fn complete(
     etags: &[(String, Option<[u8; 32]>)],
     condition: &Condition,
 ) -> Result<(HeaderMap, String), Failure> {
-    let mut document = "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">".to_owned();
+    let mut document =
+        "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">".to_owned();
     for (at, (etag, sha256)) in etags.iter().enumerate() {
         // Writing to a String does not fail.
-        let _ = write!(document, "<Part><PartNumber>{}</PartNumber><ETag>{}</ETag>", at + 1, xml::escaped(etag));
+        let _ = write!(
+            document,
+            "<Part><PartNumber>{}</PartNumber><ETag>{}</ETag>",
+            at + 1,
+            xml::escaped(etag)
+        );
         if let Some(sha256) = sha256 {
-            let _ = write!(document, "<ChecksumSHA256>{}</ChecksumSHA256>", BASE64.encode(sha256));
+            let _ = write!(
+                document,
+                "<ChecksumSHA256>{}</ChecksumSHA256>",
+                BASE64.encode(sha256)
+            );
         }
         document.push_str("</Part>");
     }
@@ -194,7 +241,9 @@ pub(super) async fn complete(
 /// Removes parts that an engine which died left of the same key, if they are old enough that nobody can be at it.
 async fn remove_orphans(client: &Client, place: &Place) {
     let bucket = place.at("");
-    let request = Request::new(Method::GET, &bucket).query("uploads", "").query("prefix", place.key.clone());
+    let request = Request::new(Method::GET, &bucket)
+        .query("uploads", "")
+        .query("prefix", place.key.clone());
     // Not all services have this, nor all users the right to it; then a lifecycle rule must do.
     let listed: Result<(_, xml::Uploads), _> = client.ask(request).await;
     let Ok((_, listed)) = listed else { return };
@@ -209,7 +258,10 @@ async fn remove_orphans(client: &Client, place: &Place) {
         }
         let abort = Request::new(Method::DELETE, place).query("uploadId", id);
         if client.send(abort).await.is_ok() {
-            client.note(&format!("removed the parts of an upload of {place} that was left unfinished {} ago", days(age)));
+            client.note(&format!(
+                "removed the parts of an upload of {place} that was left unfinished {} ago",
+                days(age)
+            ));
         }
     }
 }

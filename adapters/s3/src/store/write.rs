@@ -49,19 +49,28 @@ impl Condition {
 impl Wanted {
     /// The headers that the object keeps.
     pub(super) fn add<'a>(&self, mut request: Request<'a>, place: &Place, sha256: &[u8; 32]) -> Request<'a> {
-        let content_type = self.content_type.clone().unwrap_or_else(|| type_of(&place.key).to_owned());
+        let content_type = self
+            .content_type
+            .clone()
+            .unwrap_or_else(|| type_of(&place.key).to_owned());
         request = request.header("content-type", content_type);
         for (name, value) in &self.metadata {
             request = request.metadata(name, value);
         }
-        request.metadata(SHA256, hex::encode(sha256)).metadata(WRITTEN_BY, &self.marker)
+        request
+            .metadata(SHA256, hex::encode(sha256))
+            .metadata(WRITTEN_BY, &self.marker)
     }
 }
 
 /// The type that the ending of a key speaks of.
 fn type_of(key: &str) -> &'static str {
     let name = key.rsplit('/').next().unwrap_or(key);
-    match name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase()).as_deref() {
+    match name
+        .rsplit_once('.')
+        .map(|(_, ending)| ending.to_ascii_lowercase())
+        .as_deref()
+    {
         Some("json") => "application/json",
         Some("yaml" | "yml") => "application/yaml",
         Some("xml") => "application/xml",
@@ -85,7 +94,12 @@ fn type_of(key: &str) -> &'static str {
 ///
 /// An answer that was lost is looked for: if the object is there as this step wrote it, all is well. A failure that is
 /// `in_doubt` is one where even that could not be told.
-pub(crate) async fn put(client: &Client, place: &Place, content: &Content, wanted: &Wanted) -> Result<Object, Failure> {
+pub(crate) async fn put(
+    client: &Client,
+    place: &Place,
+    content: &Content,
+    wanted: &Wanted,
+) -> Result<Object, Failure> {
     let written = if content.hashes.bytes > wanted.plan.part_bytes {
         upload(client, place, content, wanted).await
     } else {
@@ -100,10 +114,15 @@ pub(crate) async fn put(client: &Client, place: &Place, content: &Content, wante
     };
     let looking = client.unstoppable();
     let look = tokio::time::timeout(crate::client::CLEAN_UP_MAX, head(&looking, place, None));
-    let seen = if client.cancel().is_cancelled() { look.await.ok() } else { Some(head(client, place, None).await) };
+    let seen = if client.cancel().is_cancelled() {
+        look.await.ok()
+    } else {
+        Some(head(client, place, None).await)
+    };
     match seen {
         Some(Ok(Some(object)))
-            if object.is_written_by(&wanted.marker) && object.sha256() == Some(&hex::encode(content.hashes.sha256)) =>
+            if object.is_written_by(&wanted.marker)
+                && object.sha256() == Some(&hex::encode(content.hashes.sha256)) =>
         {
             Ok(object)
         }
@@ -121,9 +140,14 @@ async fn put_at_once(
 ) -> Result<Object, Failure> {
     let request = Request::new(Method::PUT, place)
         .once()
-        .header("x-amz-checksum-sha256", base64::engine::general_purpose::STANDARD.encode(hashes.sha256))
+        .header(
+            "x-amz-checksum-sha256",
+            base64::engine::general_purpose::STANDARD.encode(hashes.sha256),
+        )
         .hashed_body(body, hashes.sha256);
-    let answer = client.send(wanted.condition.add(wanted.add(request, place, &hashes.sha256))).await?;
+    let answer = client
+        .send(wanted.condition.add(wanted.add(request, place, &hashes.sha256)))
+        .await?;
     let object = Object::just_put(&answer.headers, answer.header("etag"), hashes, &wanted.marker);
     // So that the connection can be used again.
     let _ = client.read(answer).await;
@@ -137,7 +161,11 @@ pub(crate) async fn delete(client: &Client, place: &Place) -> Result<(), Failure
 
 /// Removes one version for good.
 pub(crate) async fn delete_version(client: &Client, place: &Place, version: &str) -> Result<(), Failure> {
-    remove(client, Request::new(Method::DELETE, place).query("versionId", version)).await
+    remove(
+        client,
+        Request::new(Method::DELETE, place).query("versionId", version),
+    )
+    .await
 }
 
 async fn remove(client: &Client, request: Request<'_>) -> Result<(), Failure> {

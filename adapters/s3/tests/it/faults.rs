@@ -11,16 +11,34 @@ const MIB: usize = 1 << 20;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_is_busy_is_asked_again() {
     let server = Strict::start().await;
-    for (status, code) in [(500, "InternalError"), (503, "SlowDown"), (429, "TooManyRequests")] {
+    for (status, code) in [
+        (500, "InternalError"),
+        (503, "SlowDown"),
+        (429, "TooManyRequests"),
+    ] {
         let count = Count::default();
         let relay = Relay::start(&server.endpoint, move |what, _| {
-            if what.starts_with("PUT") && count.next() < 2 { refusal(status, code, "") } else { Harm::None }
+            if what.starts_with("PUT") && count.next() < 2 {
+                refusal(status, code, "")
+            } else {
+                Harm::None
+            }
         })
         .await;
         let world = World::new(&relay.endpoint);
         world.put(&format!("s3://b/{status}"), "text").await;
-        assert!(world.said.text().contains(&format!("{code}: said the relay")), "{}", world.said.text());
-        assert_eq!(World::new(&server.endpoint).text(&format!("s3://b/{status}")).await.as_deref(), Some("text"));
+        assert!(
+            world.said.text().contains(&format!("{code}: said the relay")),
+            "{}",
+            world.said.text()
+        );
+        assert_eq!(
+            World::new(&server.endpoint)
+                .text(&format!("s3://b/{status}"))
+                .await
+                .as_deref(),
+            Some("text")
+        );
     }
 }
 
@@ -28,13 +46,22 @@ async fn a_service_that_is_busy_is_asked_again() {
 async fn a_service_that_stays_busy_is_given_up() {
     let server = Strict::start().await;
     let relay = Relay::start(&server.endpoint, |what, _| {
-        if what.starts_with("PUT") { refusal(503, "SlowDown", "") } else { Harm::None }
+        if what.starts_with("PUT") {
+            refusal(503, "SlowDown", "")
+        } else {
+            Harm::None
+        }
     })
     .await;
     let world = World::new(&relay.endpoint);
-    let (cause, acted) = world.fails("s3.put", json!({ "content": "x", "to": "s3://b/k" })).await;
+    let (cause, acted) = world
+        .fails("s3.put", json!({ "content": "x", "to": "s3://b/k" }))
+        .await;
     assert_eq!((cause.kind, acted), (FailureKind::Unavailable, false), "{cause}");
-    assert_eq!(relay.seen().iter().filter(|seen| seen.starts_with("PUT")).count(), 6);
+    assert_eq!(
+        relay.seen().iter().filter(|seen| seen.starts_with("PUT")).count(),
+        6
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,41 +69,81 @@ async fn half_a_body_is_completed() {
     let server = Strict::start().await;
     let direct = World::new(&server.endpoint);
     let content = direct.file("file", 20 * MIB);
-    direct.does("s3.put", json!({ "src": "file", "to": "s3://b/k" })).await;
+    direct
+        .does("s3.put", json!({ "src": "file", "to": "s3://b/k" }))
+        .await;
     let count = Count::default();
     let relay = Relay::start(&server.endpoint, move |what, _| {
-        if what.starts_with("GET") && count.next() < 3 { Harm::Half } else { Harm::None }
+        if what.starts_with("GET") && count.next() < 3 {
+            Harm::Half
+        } else {
+            Harm::None
+        }
     })
     .await;
     let world = World::new(&relay.endpoint);
-    world.does("s3.get", json!({ "from": "s3://b/k", "dest": "got" })).await;
+    world
+        .does("s3.get", json!({ "from": "s3://b/k", "dest": "got" }))
+        .await;
     assert!(std::fs::read(world.path("got")).unwrap() == content);
-    assert!(world.said.text().contains("the answer broke off after"), "{}", world.said.text());
+    assert!(
+        world.said.text().contains("the answer broke off after"),
+        "{}",
+        world.said.text()
+    );
 
     // Always half: given up, and nothing half-written is left under any name.
-    let relay = Relay::start(&server.endpoint, |what, _| if what.starts_with("GET") { Harm::Half } else { Harm::None }).await;
+    let relay = Relay::start(&server.endpoint, |what, _| {
+        if what.starts_with("GET") {
+            Harm::Half
+        } else {
+            Harm::None
+        }
+    })
+    .await;
     let world = World::new(&relay.endpoint);
     std::fs::write(world.path("got"), "as it was").unwrap();
-    let (cause, acted) = world.fails("s3.get", json!({ "from": "s3://b/k", "dest": "got" })).await;
+    let (cause, acted) = world
+        .fails("s3.get", json!({ "from": "s3://b/k", "dest": "got" }))
+        .await;
     assert_eq!((cause.kind, acted), (FailureKind::Unavailable, false), "{cause}");
-    assert_eq!(files(world.folder.path()), [("got".to_owned(), b"as it was".to_vec())]);
+    assert_eq!(
+        files(world.folder.path()),
+        [("got".to_owned(), b"as it was".to_vec())]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_answer_is_looked_for() {
     let server = Strict::start().await;
-    let relay =
-        Relay::start(&server.endpoint, |what, seen| if what.starts_with("PUT") && seen == 0 { Harm::LostAnswer } else { Harm::None })
-            .await;
+    let relay = Relay::start(&server.endpoint, |what, seen| {
+        if what.starts_with("PUT") && seen == 0 {
+            Harm::LostAnswer
+        } else {
+            Harm::None
+        }
+    })
+    .await;
     let world = World::new(&relay.endpoint);
     // It had been carried out.
     let put = json!({ "content": "text", "to": "s3://b/k", "if_absent": true });
     let (changed, _) = world.does("s3.put", put).await;
     assert!(changed);
-    assert_eq!(relay.seen().iter().filter(|seen| seen.starts_with("PUT")).count(), 1, "it was put twice");
+    assert_eq!(
+        relay.seen().iter().filter(|seen| seen.starts_with("PUT")).count(),
+        1,
+        "it was put twice"
+    );
 
     // It had not, as far as can be seen; but it might come through yet.
-    let relay = Relay::start(&server.endpoint, |what, _| if what.starts_with("PUT") { Harm::LostRequest } else { Harm::None }).await;
+    let relay = Relay::start(&server.endpoint, |what, _| {
+        if what.starts_with("PUT") {
+            Harm::LostRequest
+        } else {
+            Harm::None
+        }
+    })
+    .await;
     let world = World::new(&relay.endpoint);
     let put = json!({ "content": "text", "to": "s3://b/lost" });
     let outcome = world.perform("s3.put", put.clone()).await;
@@ -91,7 +158,9 @@ async fn a_lost_answer_is_looked_for() {
     })
     .await;
     let world = World::new(&relay.endpoint);
-    let outcome = world.perform("s3.put", json!({ "content": "text", "to": "s3://b/doubt" })).await;
+    let outcome = world
+        .perform("s3.put", json!({ "content": "text", "to": "s3://b/doubt" }))
+        .await;
     assert!(matches!(outcome, Outcome::Unknown { .. }), "{outcome:?}");
 }
 
@@ -109,11 +178,27 @@ async fn no_part_is_left_of_an_upload_that_failed() {
         .await;
         let world = World::new(&relay.endpoint);
         world.file("file", 11 * MIB);
-        let (cause, acted) = world.fails("s3.put", json!({ "src": "file", "to": "s3://b/k", "part_size": "5MiB" })).await;
+        let (cause, acted) = world
+            .fails(
+                "s3.put",
+                json!({ "src": "file", "to": "s3://b/k", "part_size": "5MiB" }),
+            )
+            .await;
         assert!(!acted, "{harm}: {cause}");
-        assert!(relay.seen().iter().any(|seen| seen.starts_with("DELETE /b/k?uploadId=")), "{harm}: {:?}", relay.seen());
+        assert!(
+            relay
+                .seen()
+                .iter()
+                .any(|seen| seen.starts_with("DELETE /b/k?uploadId=")),
+            "{harm}: {:?}",
+            relay.seen()
+        );
         let is_part = |name: &str| name.contains("part");
-        let left: Vec<_> = files(server.root.path()).into_iter().filter(|file| !before.contains(file)).map(|(name, _)| name).collect();
+        let left: Vec<_> = files(server.root.path())
+            .into_iter()
+            .filter(|file| !before.contains(file))
+            .map(|(name, _)| name)
+            .collect();
         assert!(!left.iter().any(|name| is_part(name)), "{harm} left {left:?}");
     }
     assert_eq!(World::new(&server.endpoint).text("s3://b/k").await, None);
@@ -123,49 +208,82 @@ async fn no_part_is_left_of_an_upload_that_failed() {
 async fn a_lost_completion_is_looked_for() {
     let server = Strict::start().await;
     let relay = Relay::start(&server.endpoint, |what, _| {
-        if what.starts_with("POST /b/k?uploadId=") { Harm::LostAnswer } else { Harm::None }
+        if what.starts_with("POST /b/k?uploadId=") {
+            Harm::LostAnswer
+        } else {
+            Harm::None
+        }
     })
     .await;
     let world = World::new(&relay.endpoint);
     world.file("file", 11 * MIB);
-    let (changed, _) = world.does("s3.put", json!({ "src": "file", "to": "s3://b/k", "part_size": "5MiB" })).await;
+    let (changed, _) = world
+        .does(
+            "s3.put",
+            json!({ "src": "file", "to": "s3://b/k", "part_size": "5MiB" }),
+        )
+        .await;
     assert!(changed);
-    World::new(&server.endpoint).does("s3.verify", json!({ "url": "s3://b/k", "deep": true })).await;
+    World::new(&server.endpoint)
+        .does("s3.verify", json!({ "url": "s3://b/k", "deep": true }))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_is_stopped_removes_its_parts() {
     let server = Strict::start().await;
     let relay = Relay::start(&server.endpoint, |what, _| {
-        if what.contains("partNumber=2&") { Harm::Silence } else { Harm::None }
+        if what.contains("partNumber=2&") {
+            Harm::Silence
+        } else {
+            Harm::None
+        }
     })
     .await;
     let world = World::new(&relay.endpoint);
     world.file("file", 11 * MIB);
-    let put = world.perform("s3.put", json!({ "src": "file", "to": "s3://b/k", "part_size": "5MiB", "concurrency": 1 }));
+    let put = world.perform(
+        "s3.put",
+        json!({ "src": "file", "to": "s3://b/k", "part_size": "5MiB", "concurrency": 1 }),
+    );
     tokio::pin!(put);
     tokio::select! {
         outcome = &mut put => panic!("it ended by itself: {outcome:?}"),
         () = relay.silent.notified() => world.context.cancel.cancel(),
     }
     let outcome = put.await;
-    assert_eq!(outcome.cause().map(|cause| cause.kind), Some(FailureKind::Cancelled), "{outcome:?}");
+    assert_eq!(
+        outcome.cause().map(|cause| cause.kind),
+        Some(FailureKind::Cancelled),
+        "{outcome:?}"
+    );
     assert!(!outcome.may_have_acted(), "{outcome:?}");
-    assert!(relay.seen().last().unwrap().starts_with("DELETE /b/k?uploadId="), "{:?}", relay.seen());
+    assert!(
+        relay.seen().last().unwrap().starts_with("DELETE /b/k?uploadId="),
+        "{:?}",
+        relay.seen()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_clock_is_recognised() {
     let server = Strict::start().await;
     let relay = Relay::start(&server.endpoint, |_, _| {
-        refusal(403, "RequestTimeTooSkewed", "Date: Tue, 01 Jan 2030 00:00:00 GMT\r\n")
+        refusal(
+            403,
+            "RequestTimeTooSkewed",
+            "Date: Tue, 01 Jan 2030 00:00:00 GMT\r\n",
+        )
     })
     .await;
     let world = World::new(&relay.endpoint);
     let (cause, _) = world.fails("s3.list", json!({ "prefix": "s3://b/" })).await;
     assert_eq!(cause.kind, FailureKind::Denied, "{cause}");
     let hint = cause.hint.unwrap();
-    assert!(hint.contains("this machine's clock is ") && hint.contains("00:00:00Z there"), "{hint}");
+    assert!(
+        hint.contains("this machine's clock is ") && hint.contains("00:00:00Z there"),
+        "{hint}"
+    );
     assert_eq!(relay.seen().len(), 1, "asking again does not help");
 }
 
@@ -177,5 +295,10 @@ async fn what_is_no_object_store_is_recognised() {
     .await;
     let world = World::new(&relay.endpoint);
     let (cause, _) = world.fails("s3.list", json!({ "prefix": "s3://b/" })).await;
-    assert!(cause.hint.unwrap().contains("is the endpoint that of an object store?"));
+    assert!(
+        cause
+            .hint
+            .unwrap()
+            .contains("is the endpoint that of an object store?")
+    );
 }

@@ -50,22 +50,55 @@ async fn what_is_put_is_got_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn conditions_are_kept() {
     with_each(async |world, server| {
-        let (_, first) = world.does("s3.put", json!({ "content": "one", "to": "s3://b/k", "if_absent": true })).await;
+        let (_, first) = world
+            .does(
+                "s3.put",
+                json!({ "content": "one", "to": "s3://b/k", "if_absent": true }),
+            )
+            .await;
         // The same content is what was wanted.
-        assert!(!world.does("s3.put", json!({ "content": "one", "to": "s3://b/k", "if_absent": true })).await.0);
-        let (cause, acted) = world.fails("s3.put", json!({ "content": "two", "to": "s3://b/k", "if_absent": true })).await;
+        assert!(
+            !world
+                .does(
+                    "s3.put",
+                    json!({ "content": "one", "to": "s3://b/k", "if_absent": true })
+                )
+                .await
+                .0
+        );
+        let (cause, acted) = world
+            .fails(
+                "s3.put",
+                json!({ "content": "two", "to": "s3://b/k", "if_absent": true }),
+            )
+            .await;
         assert_eq!((cause.kind, acted), (FailureKind::Conflict, false), "{cause}");
-        assert!(cause.message.contains("s3://b/k exists already (3 B"), "{server}: {cause}");
+        assert!(
+            cause.message.contains("s3://b/k exists already (3 B"),
+            "{server}: {cause}"
+        );
         let replace = |etag: &Value| json!({ "content": "two", "to": "s3://b/k", "if_match": etag });
         let (cause, acted) = world.fails("s3.put", replace(&json!("0123"))).await;
         assert_eq!((cause.kind, acted), (FailureKind::Conflict, false), "{cause}");
         assert!(world.does("s3.put", replace(&first["etag"])).await.0);
-        assert!(!world.does("s3.put", replace(&first["etag"])).await.0, "a second attempt sees its own work");
+        assert!(
+            !world.does("s3.put", replace(&first["etag"])).await.0,
+            "a second attempt sees its own work"
+        );
         assert_eq!(world.text("s3://b/k").await.as_deref(), Some("two"));
-        let (cause, _) =
-            world.fails("s3.put", json!({ "content": "x", "to": "s3://b/k", "sha256": "0".repeat(64) })).await;
+        let (cause, _) = world
+            .fails(
+                "s3.put",
+                json!({ "content": "x", "to": "s3://b/k", "sha256": "0".repeat(64) }),
+            )
+            .await;
         assert_eq!(cause.kind, FailureKind::Conflict, "{cause}");
-        let (cause, _) = world.fails("s3.get", json!({ "from": "s3://b/k", "dest": "k", "sha256": "0".repeat(64) })).await;
+        let (cause, _) = world
+            .fails(
+                "s3.get",
+                json!({ "from": "s3://b/k", "dest": "k", "sha256": "0".repeat(64) }),
+            )
+            .await;
         assert_eq!(cause.kind, FailureKind::Expectation, "{cause}");
         assert!(!world.path("k").exists());
     })
@@ -80,14 +113,25 @@ async fn a_bucket_without_versions_is_undone_by_what_was_kept_aside() {
         for (step, action, arguments) in [
             ("1", "s3.put", json!({ "content": "new", "to": "s3://b/k" })),
             ("2", "s3.put", json!({ "content": "new", "to": "s3://b/fresh" })),
-            ("3", "s3.copy", json!({ "from": "s3://b/other", "to": "s3://b/k" })),
+            (
+                "3",
+                "s3.copy",
+                json!({ "from": "s3://b/other", "to": "s3://b/k" }),
+            ),
             ("4", "s3.delete", json!({ "url": "s3://b/k" })),
             ("5", "s3.delete", json!({ "prefix": "s3://b/o" })),
         ] {
             world.does_and_undoes(action, step, arguments).await;
-            assert_eq!(world.text("s3://b/k").await.as_deref(), Some("old"), "step {step}");
+            assert_eq!(
+                world.text("s3://b/k").await.as_deref(),
+                Some("old"),
+                "step {step}"
+            );
             assert_eq!(world.keys("s3://b").await, ["k", "other"], "step {step}");
-            assert!(world.keys("s3://b/.caxplan-undo/").await.is_empty(), "step {step} left its copy");
+            assert!(
+                world.keys("s3://b/.caxplan-undo/").await.is_empty(),
+                "step {step} left its copy"
+            );
         }
         // What someone else wrote since is not undone.
         let call = world.call("s3.put", "6", json!({ "content": "new", "to": "s3://b/k" }));
@@ -95,7 +139,11 @@ async fn a_bucket_without_versions_is_undone_by_what_was_kept_aside() {
         assert!(world.perform_call(&call).await.is_success());
         world.put("s3://b/k", "someone else's").await;
         let undone = world.undo(&call, &before).await;
-        assert_eq!(undone.cause().map(|cause| cause.kind), Some(FailureKind::Conflict), "{undone:?}");
+        assert_eq!(
+            undone.cause().map(|cause| cause.kind),
+            Some(FailureKind::Conflict),
+            "{undone:?}"
+        );
         assert_eq!(world.text("s3://b/k").await.as_deref(), Some("someone else's"));
         // What was not kept is said before.
         let put = json!({ "content": "x", "to": "s3://b/k", "undo_copy": false });
@@ -112,17 +160,32 @@ async fn a_damaged_object_is_found_by_a_deep_look() {
     world.put("s3://b/k", "content").await;
     std::fs::write(server.bucket().join("k"), "c0ntent").unwrap();
     world.does("s3.verify", json!({ "url": "s3://b/k" })).await;
-    let (cause, _) = world.fails("s3.verify", json!({ "url": "s3://b/k", "deep": true })).await;
+    let (cause, _) = world
+        .fails("s3.verify", json!({ "url": "s3://b/k", "deep": true }))
+        .await;
     assert_eq!(cause.kind, FailureKind::Expectation, "{cause}");
     std::fs::write(world.path("dest"), "as it was").unwrap();
-    let (cause, acted) = world.fails("s3.get", json!({ "from": "s3://b/k", "dest": "dest" })).await;
+    let (cause, acted) = world
+        .fails("s3.get", json!({ "from": "s3://b/k", "dest": "dest" }))
+        .await;
     assert_eq!((cause.kind, acted), (FailureKind::Expectation, false), "{cause}");
     assert_eq!(std::fs::read_to_string(world.path("dest")).unwrap(), "as it was");
-    assert_eq!(std::fs::read_dir(world.folder.path()).unwrap().count(), 1, "half a file was left");
+    assert_eq!(
+        std::fs::read_dir(world.folder.path()).unwrap().count(),
+        1,
+        "half a file was left"
+    );
     // An older one.
     let hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(7200);
-    std::fs::File::options().write(true).open(server.bucket().join("k")).unwrap().set_modified(hour_ago).unwrap();
-    let (cause, _) = world.fails("s3.verify", json!({ "url": "s3://b/k", "newer_than": "1h" })).await;
+    std::fs::File::options()
+        .write(true)
+        .open(server.bucket().join("k"))
+        .unwrap()
+        .set_modified(hour_ago)
+        .unwrap();
+    let (cause, _) = world
+        .fails("s3.verify", json!({ "url": "s3://b/k", "newer_than": "1h" }))
+        .await;
     assert!(cause.message.contains("longer ago than 1h"), "{cause}");
 }
 
@@ -135,27 +198,47 @@ async fn old_objects_are_pruned() {
         for file in ["data", "SUMS"] {
             let key = format!("db/backup-{day}/{file}");
             world.put(&format!("s3://b/{key}"), "x").await;
-            let file = std::fs::File::options().write(true).open(server.bucket().join(key)).unwrap();
-            file.set_modified(now - std::time::Duration::from_secs(day * 86400 + 60)).unwrap();
+            let file = std::fs::File::options()
+                .write(true)
+                .open(server.bucket().join(key))
+                .unwrap();
+            file.set_modified(now - std::time::Duration::from_secs(day * 86400 + 60))
+                .unwrap();
         }
     }
     world.put("s3://b/db/README", "x").await;
     let prune = json!({ "prefix": "s3://b/db/", "each": "folder", "keep_last": 2, "older_than": "5d", "only": ["backup-*"] });
     let (change, summary) = world.foresees("s3.prune", prune.clone()).await;
     assert_eq!(change, Change::Would);
-    assert!(summary.starts_with("would remove 5 of 10 below s3://b/db/ (10 B)"), "{summary}");
+    assert!(
+        summary.starts_with("would remove 5 of 10 below s3://b/db/ (10 B)"),
+        "{summary}"
+    );
     assert!(summary.contains("\n- backup-5 ("), "{summary}");
-    assert!(summary.contains("): one of the last 2, not old enough"), "{summary}");
+    assert!(
+        summary.contains("): one of the last 2, not old enough"),
+        "{summary}"
+    );
     let (changed, output) = world.does("s3.prune", prune.clone()).await;
     assert!(changed);
     let removed: Vec<String> = serde_json::from_value(output["removed"].clone()).unwrap();
-    assert_eq!(removed, ["backup-5", "backup-6", "backup-7", "backup-8", "backup-9"]);
+    assert_eq!(
+        removed,
+        ["backup-5", "backup-6", "backup-7", "backup-8", "backup-9"]
+    );
     assert_eq!(world.keys("s3://b/db/").await.len(), 11);
     assert!(!world.does("s3.prune", prune).await.0);
     // However old: one is left.
-    world.does("s3.prune", json!({ "prefix": "s3://b/db/backup", "older_than": "0" })).await;
+    world
+        .does(
+            "s3.prune",
+            json!({ "prefix": "s3://b/db/backup", "older_than": "0" }),
+        )
+        .await;
     assert_eq!(world.keys("s3://b/db/").await.len(), 2);
-    let (cause, _) = world.fails("s3.prune", json!({ "prefix": "s3://b", "keep_last": 1 })).await;
+    let (cause, _) = world
+        .fails("s3.prune", json!({ "prefix": "s3://b", "keep_last": 1 }))
+        .await;
     assert_eq!(cause.kind, FailureKind::Invalid);
 }
 
@@ -164,13 +247,20 @@ async fn who_was_refused_is_said() {
     let server = crate::servers::Strict::start().await;
     let world = World::new(&server.endpoint);
     for (key, secret, hint) in [
-        (crate::servers::KEY, "wrong", "the secret key that belongs to the access key AKIATEST… of the step's arguments"),
+        (
+            crate::servers::KEY,
+            "wrong",
+            "the secret key that belongs to the access key AKIATEST… of the step's arguments",
+        ),
         ("UNKNOWN", "wrong", ""),
     ] {
         let list = json!({ "prefix": "s3://b/", "access_key": key, "secret_key": secret });
         let (cause, _) = world.fails("s3.list", list).await;
         assert_eq!(cause.kind, FailureKind::Denied, "{cause:?}");
-        assert!(cause.hint.as_deref().unwrap_or_default().contains(hint), "{cause:?}");
+        assert!(
+            cause.hint.as_deref().unwrap_or_default().contains(hint),
+            "{cause:?}"
+        );
         assert!(!format!("{cause:?}").contains(secret), "{cause:?}");
     }
 }
@@ -193,8 +283,25 @@ async fn a_file_that_changes_is_not_put() {
     .await;
     let put = json!({ "src": "file", "to": "s3://b/k", "part_size": "5MiB", "endpoint": relay.endpoint });
     let outcome = world.perform("s3.put", put).await;
-    assert!(matches!(&outcome, Outcome::Failed { .. }) && !outcome.may_have_acted(), "{outcome:?}");
-    assert!(outcome.cause().unwrap().message.contains("changed while it was read"), "{outcome:?}");
-    assert!(relay.seen().iter().any(|seen| seen.starts_with("DELETE /b/k?uploadId=")), "{:?}", relay.seen());
+    assert!(
+        matches!(&outcome, Outcome::Failed { .. }) && !outcome.may_have_acted(),
+        "{outcome:?}"
+    );
+    assert!(
+        outcome
+            .cause()
+            .unwrap()
+            .message
+            .contains("changed while it was read"),
+        "{outcome:?}"
+    );
+    assert!(
+        relay
+            .seen()
+            .iter()
+            .any(|seen| seen.starts_with("DELETE /b/k?uploadId=")),
+        "{:?}",
+        relay.seen()
+    );
     assert_eq!(world.text("s3://b/k").await, None);
 }

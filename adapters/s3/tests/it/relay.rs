@@ -22,7 +22,8 @@ pub enum Harm {
 
 /// An answer with a status and an S3 error code.
 pub fn refusal(status: u16, code: &str, headers: &str) -> Harm {
-    let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>said the relay</Message></Error>");
+    let body =
+        format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>said the relay</Message></Error>");
     let length = body.len();
     Harm::Answer(format!(
         "HTTP/1.1 {status} Harm\r\n{headers}Content-Type: application/xml\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
@@ -48,14 +49,23 @@ impl Relay {
         let (harm, log, notify) = (Arc::new(harm), Arc::clone(&seen), Arc::clone(&silent));
         let task = tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                let (harm, log, server, notify) =
-                    (Arc::clone(&harm), Arc::clone(&log), server.clone(), Arc::clone(&notify));
+                let (harm, log, server, notify) = (
+                    Arc::clone(&harm),
+                    Arc::clone(&log),
+                    server.clone(),
+                    Arc::clone(&notify),
+                );
                 tokio::spawn(async move {
                     let _ = serve(socket, &server, &*harm, &log, &notify).await;
                 });
             }
         });
-        Self { endpoint, seen, silent, task }
+        Self {
+            endpoint,
+            seen,
+            silent,
+            task,
+        }
     }
 
     /// The requests so far: `PUT /b/k?x=`.
@@ -117,10 +127,17 @@ async fn serve(
     upstream.write_all(&request[at..]).await?;
     let mut answer = Vec::new();
     upstream.read_to_end(&mut answer).await?;
-    let body_at = answer.windows(4).position(|four| four == b"\r\n\r\n").map_or(answer.len(), |at| at + 4);
+    let body_at = answer
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .map_or(answer.len(), |at| at + 4);
     match harm {
         Harm::LostAnswer => Ok(()),
-        Harm::Half => client.write_all(&answer[..body_at + (answer.len() - body_at) / 2]).await,
+        Harm::Half => {
+            client
+                .write_all(&answer[..body_at + (answer.len() - body_at) / 2])
+                .await
+        }
         _ => client.write_all(&answer).await,
     }
 }

@@ -63,7 +63,11 @@ impl Moto {
     /// failure in CI.
     pub async fn start() -> Option<Self> {
         let mut command = Command::new(program());
-        command.args(["-H", "127.0.0.1", "-p", "0"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+            .args(["-H", "127.0.0.1", "-p", "0"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         let child = command.spawn();
         let mut child = match child {
             Ok(child) => child,
@@ -98,15 +102,20 @@ impl Moto {
             Err(said) => {
                 let _ = child.wait();
                 // What stands for the program of other Python versions is there, but does not start.
-                assert!(std::env::var_os("CI").is_none(), "moto_server did not start: {said}");
+                assert!(
+                    std::env::var_os("CI").is_none(),
+                    "moto_server did not start: {said}"
+                );
                 eprintln!("SKIPPED: moto_server does not start ({said})");
                 return None;
             }
         };
         let moto = Self { endpoint, child };
-        for (bucket, headers) in
-            [("b", ""), ("versioned", ""), ("locked", "x-amz-bucket-object-lock-enabled: true\r\n")]
-        {
+        for (bucket, headers) in [
+            ("b", ""),
+            ("versioned", ""),
+            ("locked", "x-amz-bucket-object-lock-enabled: true\r\n"),
+        ] {
             moto.ask("PUT", &format!("/{bucket}"), headers, "").await;
         }
         let enabled = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
@@ -130,7 +139,13 @@ impl Moto {
         let mut answer = Vec::new();
         socket.read_to_end(&mut answer).await.unwrap();
         let answer = String::from_utf8_lossy(&answer).into_owned();
-        assert!(answer.split(' ').nth(1).is_some_and(|status| status.starts_with('2')), "{method} {path}: {answer}");
+        assert!(
+            answer
+                .split(' ')
+                .nth(1)
+                .is_some_and(|status| status.starts_with('2')),
+            "{method} {path}: {answer}"
+        );
         answer
     }
 }
@@ -145,5 +160,9 @@ impl Drop for Moto {
 /// The program of the environment that `cargo xtask test` makes, else the one that is installed.
 fn program() -> PathBuf {
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/venv-moto/bin/moto_server");
-    if target.exists() { target } else { PathBuf::from("moto_server") }
+    if target.exists() {
+        target
+    } else {
+        PathBuf::from("moto_server")
+    }
 }

@@ -36,12 +36,25 @@ impl World {
     pub fn new(endpoint: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let said = Arc::new(Said::default());
-        let context = Context { output: said.clone(), ..Context::detached(folder.path()) };
-        Self { adapter: caxplan_s3::adapter(), endpoint: endpoint.to_owned(), folder, said, context }
+        let context = Context {
+            output: said.clone(),
+            ..Context::detached(folder.path())
+        };
+        Self {
+            adapter: caxplan_s3::adapter(),
+            endpoint: endpoint.to_owned(),
+            folder,
+            said,
+            context,
+        }
     }
 
     pub fn with(&self, mut arguments: Value) -> Value {
-        for (name, value) in [("endpoint", self.endpoint.as_str()), ("access_key", KEY), ("secret_key", SECRET)] {
+        for (name, value) in [
+            ("endpoint", self.endpoint.as_str()),
+            ("access_key", KEY),
+            ("secret_key", SECRET),
+        ] {
             if arguments.get(name).is_none() {
                 arguments[name] = json!(value);
             }
@@ -51,11 +64,16 @@ impl World {
 
     pub fn call(&self, action: &str, step: &str, arguments: Value) -> Call {
         let call = conformance::call(action, &self.with(arguments));
-        Call { step: StepId::from(step), ..call }
+        Call {
+            step: StepId::from(step),
+            ..call
+        }
     }
 
     pub async fn perform(&self, action: &str, arguments: Value) -> Outcome {
-        self.adapter.perform(&self.call(action, "test/step", arguments), &self.context).await
+        self.adapter
+            .perform(&self.call(action, "test/step", arguments), &self.context)
+            .await
     }
 
     /// Performs what must end well; gives whether something changed, and the output.
@@ -70,12 +88,16 @@ impl World {
     /// Performs what must fail; gives the cause, and whether it may have acted.
     pub async fn fails(&self, action: &str, arguments: Value) -> (Cause, bool) {
         let outcome = self.perform(action, arguments.clone()).await;
-        let cause = outcome.cause().unwrap_or_else(|| panic!("{action} {arguments} gave {outcome:?}"));
+        let cause = outcome
+            .cause()
+            .unwrap_or_else(|| panic!("{action} {arguments} gave {outcome:?}"));
         (cause.clone(), outcome.may_have_acted())
     }
 
     pub async fn forecast(&self, action: &str, arguments: Value) -> Result<Forecast, Cause> {
-        self.adapter.forecast(&self.call(action, "test/step", arguments), &self.context).await
+        self.adapter
+            .forecast(&self.call(action, "test/step", arguments), &self.context)
+            .await
     }
 
     pub async fn foresees(&self, action: &str, arguments: Value) -> (Change, String) {
@@ -85,7 +107,9 @@ impl World {
     }
 
     pub async fn probe(&self, action: &str, arguments: Value) -> Verdict {
-        self.adapter.probe(&self.call(action, "test/step", arguments), &self.context).await
+        self.adapter
+            .probe(&self.call(action, "test/step", arguments), &self.context)
+            .await
     }
 
     /// Performs in a step of its own, then undoes it, twice, by what the forecast remembered.
@@ -93,10 +117,16 @@ impl World {
         let call = self.call(action, step, arguments.clone());
         let before = self.adapter.forecast(&call, &self.context).await.unwrap().before;
         let done = self.adapter.perform(&call, &self.context).await;
-        assert!(matches!(done, Outcome::Changed { .. }), "{action} {arguments} gave {done:?}");
+        assert!(
+            matches!(done, Outcome::Changed { .. }),
+            "{action} {arguments} gave {done:?}"
+        );
         for time in ["first", "second"] {
             let undone = self.adapter.undo(&call, &before, &self.context).await;
-            assert!(undone.is_success(), "the {time} undo of {action} {arguments} gave {undone:?}");
+            assert!(
+                undone.is_success(),
+                "the {time} undo of {action} {arguments} gave {undone:?}"
+            );
         }
     }
 
@@ -120,14 +150,21 @@ impl World {
     /// The object's text; `None` if it is not there.
     pub async fn text(&self, url: &str) -> Option<String> {
         let dest = self.folder.path().join("text-of");
-        match self.perform("s3.get", json!({ "from": url, "dest": "text-of" })).await {
+        match self
+            .perform("s3.get", json!({ "from": url, "dest": "text-of" }))
+            .await
+        {
             outcome if outcome.is_success() => {
                 let text = std::fs::read_to_string(&dest).unwrap();
                 std::fs::remove_file(dest).unwrap();
                 Some(text)
             }
             outcome => {
-                assert_eq!(outcome.cause().unwrap().kind, caxplan_model::FailureKind::NotFound, "{outcome:?}");
+                assert_eq!(
+                    outcome.cause().unwrap().kind,
+                    caxplan_model::FailureKind::NotFound,
+                    "{outcome:?}"
+                );
                 None
             }
         }
@@ -137,7 +174,8 @@ impl World {
     pub async fn keys(&self, prefix: &str) -> Vec<String> {
         let (_, listed) = self.does("s3.list", json!({ "prefix": prefix })).await;
         let keys = listed["objects"].as_array().unwrap().iter();
-        keys.map(|object| object["key"].as_str().unwrap().to_owned()).collect()
+        keys.map(|object| object["key"].as_str().unwrap().to_owned())
+            .collect()
     }
 
     /// A file of so many bytes that do not repeat.

@@ -10,7 +10,9 @@ use crate::place::Place;
 use crate::store::{delete, head, list};
 use crate::units::{counted, shown};
 use caxplan_adapter::{Action, Call, Change, Context, Forecast, async_trait, changes};
-use caxplan_model::{ActionSpec, Cause, Duration, FailureEffect, FailureKind, Outcome, UndoSupport, Value, Verdict};
+use caxplan_model::{
+    ActionSpec, Cause, Duration, FailureEffect, FailureKind, Outcome, UndoSupport, Value, Verdict,
+};
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use policy::{Fate, Item, Policy, decide};
@@ -105,8 +107,11 @@ impl S3Prune {
             at_least: self.keep_at_least,
         };
         if !policy.has_a_rule() {
-            return Err(Cause::new(FailureKind::Invalid, "no rule says what to keep: everything but the newest would go")
-                .with_hint("give `keep_last`, `keep_daily` and so on, or `older_than`"));
+            return Err(Cause::new(
+                FailureKind::Invalid,
+                "no rule says what to keep: everything but the newest would go",
+            )
+            .with_hint("give `keep_last`, `keep_daily` and so on, or `older_than`"));
         }
         Ok(policy)
     }
@@ -117,8 +122,10 @@ impl S3Prune {
         let client = Client::new(self.reach(), context)?;
         let place = Place::parse(&self.prefix)?;
         if place.key.is_empty() {
-            return Err(Cause::new(FailureKind::Invalid, format!("{place} is a whole bucket"))
-                .with_hint("give the prefix of what is to be pruned, such as `s3://bucket/folder/`"));
+            return Err(
+                Cause::new(FailureKind::Invalid, format!("{place} is a whole bucket"))
+                    .with_hint("give the prefix of what is to be pruned, such as `s3://bucket/folder/`"),
+            );
         }
         let (listed, _) = list(&client, &place, None).await?;
         let mut items: BTreeMap<String, Item> = BTreeMap::new();
@@ -127,7 +134,10 @@ impl S3Prune {
             let path = &object.key[place.key.len()..];
             let name = match self.each {
                 Each::Object => Some(path).filter(|path| !path.is_empty() && !path.ends_with('/')),
-                Each::Folder => path.split_once('/').map(|(folder, _)| folder).filter(|folder| !folder.is_empty()),
+                Each::Folder => path
+                    .split_once('/')
+                    .map(|(folder, _)| folder)
+                    .filter(|folder| !folder.is_empty()),
             };
             let Some(name) = name.filter(|name| only.is_empty() || only.matches(name)) else {
                 left_out += 1;
@@ -150,13 +160,21 @@ impl S3Prune {
             }
         }
         let items = decide(items, policy, Timestamp::now());
-        Ok(Look { client, place, items, left_out })
+        Ok(Look {
+            client,
+            place,
+            items,
+            left_out,
+        })
     }
 }
 
 impl Look {
     fn goes(&self) -> impl Iterator<Item = &Item> {
-        self.items.iter().filter(|(_, fate)| *fate == Fate::Goes).map(|(item, _)| item)
+        self.items
+            .iter()
+            .filter(|(_, fate)| *fate == Fate::Goes)
+            .map(|(item, _)| item)
     }
 
     /// Why each one that would go is locked, if it is.
@@ -187,10 +205,16 @@ impl Look {
             format!("all {total} below {place} are kept")
         } else {
             let count = goes.len();
-            format!("would remove {count} of {total} below {place} ({})\nit cannot be undone, but by the versions of a bucket that keeps them", shown(bytes))
+            format!(
+                "would remove {count} of {total} below {place} ({})\nit cannot be undone, but by the versions of a bucket that keeps them",
+                shown(bytes)
+            )
         };
         if self.left_out > 0 {
-            text.push_str(&format!("\n{} there are left out", counted(self.left_out, "object")));
+            text.push_str(&format!(
+                "\n{} there are left out",
+                counted(self.left_out, "object")
+            ));
         }
         let time = |item: &Item| item.time.strftime("%Y-%m-%d %H:%M").to_string();
         for (at, item) in goes.iter().enumerate() {
@@ -198,7 +222,12 @@ impl Look {
                 text.push_str(&format!("\n- … and {} more", goes.len() - at));
                 break;
             }
-            text.push_str(&format!("\n- {} ({}, {})", item.name, time(item), shown(item.bytes)));
+            text.push_str(&format!(
+                "\n- {} ({}, {})",
+                item.name,
+                time(item),
+                shown(item.bytes)
+            ));
         }
         let kept = self.items.iter().filter_map(|(item, fate)| match fate {
             Fate::Kept(why) => Some((item, why.clone())),
@@ -244,14 +273,19 @@ impl Action for S3Prune {
                     "prefix": "s3://backups/files/", "each": "folder", "older_than": "30d", "endpoint": "http://127.0.0.1:9000",
                 }),
             ],
-            ..changes::<Self>("s3.prune", "Removes old objects by rules of retention; it cannot be undone")
+            ..changes::<Self>(
+                "s3.prune",
+                "Removes old objects by rules of retention; it cannot be undone",
+            )
         }
     }
 
     async fn forecast(&self, _: &Call, context: &Context) -> Result<Forecast, Cause> {
         let look = self.look(context).await?;
         let locks = look.locks().await?;
-        let would = look.goes().any(|item| !item.keys.iter().any(|key| locks.contains_key(key)));
+        let would = look
+            .goes()
+            .any(|item| !item.keys.iter().any(|key| locks.contains_key(key)));
         Ok(Forecast {
             change: if would { Change::Would } else { Change::WouldNot },
             summary: look.summary(&locks),
@@ -272,7 +306,11 @@ impl Action for S3Prune {
         // One after the other, each whole: what is removed half is no backup any more, so there is one such at most.
         for item in look.goes() {
             if let Some((key, lock)) = item.keys.iter().find_map(|key| locks.get_key_value(key)) {
-                look.client.note(&format!("{} stays: {} is {lock}", item.name, look.place.at(key.clone())));
+                look.client.note(&format!(
+                    "{} stays: {} is {lock}",
+                    item.name,
+                    look.place.at(key.clone())
+                ));
                 locked.push(item.name.clone());
                 continue;
             }
@@ -287,17 +325,29 @@ impl Action for S3Prune {
                 if let Err(failure) = removal {
                     let mut cause = failure.cause;
                     cause.message = format!("{} were removed, then: {}", removed.len(), cause.message);
-                    return Outcome::Failed { cause, effect: FailureEffect::Possible };
+                    return Outcome::Failed {
+                        cause,
+                        effect: FailureEffect::Possible,
+                    };
                 }
             }
-            look.client.note(&format!("removed {}{} ({})", look.place, item.name, shown(item.bytes)));
+            look.client.note(&format!(
+                "removed {}{} ({})",
+                look.place,
+                item.name,
+                shown(item.bytes)
+            ));
             removed.push(item.name.clone());
             bytes += item.bytes;
         }
         let kept = look.items.len() - removed.len();
         let is_changed = !removed.is_empty();
         let output = json!({ "removed": removed, "kept": kept, "locked": locked, "bytes": bytes });
-        if is_changed { Outcome::Changed { output } } else { Outcome::Unchanged { output } }
+        if is_changed {
+            Outcome::Changed { output }
+        } else {
+            Outcome::Unchanged { output }
+        }
     }
 
     async fn probe(&self, _: &Call, context: &Context) -> Verdict {
@@ -306,7 +356,9 @@ impl Action for S3Prune {
                 output: json!({ "removed": [], "kept": look.items.len(), "locked": [], "bytes": 0 }),
             },
             Ok(_) => Verdict::NotDone,
-            Err(cause) => Verdict::Unknown { reason: cause.message },
+            Err(cause) => Verdict::Unknown {
+                reason: cause.message,
+            },
         }
     }
 }

@@ -38,13 +38,24 @@ pub(super) enum Fate {
 impl Policy {
     fn buckets(&self) -> [(usize, &'static str, fn(civil::DateTime) -> [i32; 4]); 5] {
         [
-            (self.hourly, "hourly", |at| [at.year().into(), at.month().into(), at.day().into(), at.hour().into()]),
-            (self.daily, "daily", |at| [at.year().into(), at.month().into(), at.day().into(), 0]),
+            (self.hourly, "hourly", |at| {
+                [
+                    at.year().into(),
+                    at.month().into(),
+                    at.day().into(),
+                    at.hour().into(),
+                ]
+            }),
+            (self.daily, "daily", |at| {
+                [at.year().into(), at.month().into(), at.day().into(), 0]
+            }),
             (self.weekly, "weekly", |at| {
                 let week = at.date().iso_week_date();
                 [week.year().into(), week.week().into(), 0, 0]
             }),
-            (self.monthly, "monthly", |at| [at.year().into(), at.month().into(), 0, 0]),
+            (self.monthly, "monthly", |at| {
+                [at.year().into(), at.month().into(), 0, 0]
+            }),
             (self.yearly, "yearly", |at| [at.year().into(), 0, 0, 0]),
         ]
     }
@@ -95,9 +106,13 @@ pub(super) fn decide(mut items: Vec<Item>, policy: Policy, now: Timestamp) -> Ve
             kept += 1;
         }
     }
-    let fates = reasons
-        .into_iter()
-        .map(|reason| if reason.is_empty() { Fate::Goes } else { Fate::Kept(reason.join(", ")) });
+    let fates = reasons.into_iter().map(|reason| {
+        if reason.is_empty() {
+            Fate::Goes
+        } else {
+            Fate::Kept(reason.join(", "))
+        }
+    });
     items.into_iter().zip(fates.collect::<Vec<_>>()).collect()
 }
 
@@ -105,13 +120,20 @@ pub(super) fn decide(mut items: Vec<Item>, policy: Policy, now: Timestamp) -> Ve
 pub(super) fn time_of(name: &str, format: &str) -> Result<Timestamp, Cause> {
     let last = name.rsplit('/').next().unwrap_or(name);
     let wrong = |why: String| {
-        Cause::new(FailureKind::Invalid, format!("`{name}` tells no time by `time_format: {format}`: {why}"))
-            .with_hint("`only:` leaves out what is called otherwise")
+        Cause::new(
+            FailureKind::Invalid,
+            format!("`{name}` tells no time by `time_format: {format}`: {why}"),
+        )
+        .with_hint("`only:` leaves out what is called otherwise")
     };
     let parsed = jiff::fmt::strtime::parse(format, last).map_err(|error| wrong(error.to_string()))?;
-    let moment = parsed.to_datetime().or_else(|_| parsed.to_date().map(|date| date.at(0, 0, 0, 0)));
+    let moment = parsed
+        .to_datetime()
+        .or_else(|_| parsed.to_date().map(|date| date.at(0, 0, 0, 0)));
     let moment = moment.map_err(|error| wrong(error.to_string()))?;
-    TimeZone::UTC.to_timestamp(moment).map_err(|error| wrong(error.to_string()))
+    TimeZone::UTC
+        .to_timestamp(moment)
+        .map_err(|error| wrong(error.to_string()))
 }
 
 #[cfg(test)]
@@ -133,7 +155,11 @@ mod tests {
     }
 
     fn kept(times: &[&str], policy: Policy) -> Vec<String> {
-        decided(times, policy).into_iter().filter(|(_, fate)| *fate != Fate::Goes).map(|(name, _)| name).collect()
+        decided(times, policy)
+            .into_iter()
+            .filter(|(_, fate)| *fate != Fate::Goes)
+            .map(|(name, _)| name)
+            .collect()
     }
 
     const TIMES: [&str; 8] = [
@@ -158,39 +184,99 @@ mod tests {
             (Policy { weekly: 2, ..one }, vec![0, 4]),
             (Policy { monthly: 3, ..one }, vec![0, 5, 7]),
             (Policy { yearly: 9, ..one }, vec![0, 7]),
-            (Policy { last: 1, yearly: 2, ..one }, vec![0, 7]),
-            (Policy { older_than: Some(Duration::from_secs(40 * 86400)), ..one }, vec![0, 1, 2, 3, 4, 5, 6]),
-            (Policy { older_than: Some(Duration::from_secs(1)), at_least: 3, ..one }, vec![0, 1, 2]),
-            (Policy { older_than: Some(Duration::from_secs(86400)), monthly: 2, ..one }, vec![0, 1, 2, 5]),
+            (
+                Policy {
+                    last: 1,
+                    yearly: 2,
+                    ..one
+                },
+                vec![0, 7],
+            ),
+            (
+                Policy {
+                    older_than: Some(Duration::from_secs(40 * 86400)),
+                    ..one
+                },
+                vec![0, 1, 2, 3, 4, 5, 6],
+            ),
+            (
+                Policy {
+                    older_than: Some(Duration::from_secs(1)),
+                    at_least: 3,
+                    ..one
+                },
+                vec![0, 1, 2],
+            ),
+            (
+                Policy {
+                    older_than: Some(Duration::from_secs(86400)),
+                    monthly: 2,
+                    ..one
+                },
+                vec![0, 1, 2, 5],
+            ),
         ] {
-            let expected: Vec<String> = expected.into_iter().map(|at: usize| TIMES[at].to_owned()).collect();
+            let expected: Vec<String> = expected
+                .into_iter()
+                .map(|at: usize| TIMES[at].to_owned())
+                .collect();
             assert_eq!(kept(&TIMES, policy), expected, "{policy:?}");
         }
     }
 
     #[test]
     fn the_reasons_are_told() {
-        let fates = decided(&TIMES[..3], Policy { last: 1, daily: 2, at_least: 2, ..Policy::default() });
+        let fates = decided(
+            &TIMES[..3],
+            Policy {
+                last: 1,
+                daily: 2,
+                at_least: 2,
+                ..Policy::default()
+            },
+        );
         let expected = [
             Fate::Kept("one of the last 1, daily (1 of 2)".to_owned()),
             Fate::Kept("at least 2 are kept".to_owned()),
             Fate::Goes,
         ];
-        assert_eq!(fates.into_iter().map(|(_, fate)| fate).collect::<Vec<_>>(), expected);
+        assert_eq!(
+            fates.into_iter().map(|(_, fate)| fate).collect::<Vec<_>>(),
+            expected
+        );
     }
 
     #[test]
     fn nothing_says_nothing() {
-        assert!(!Policy { at_least: 5, ..Policy::default() }.has_a_rule());
-        assert!(Policy { weekly: 1, ..Policy::default() }.has_a_rule());
+        assert!(
+            !Policy {
+                at_least: 5,
+                ..Policy::default()
+            }
+            .has_a_rule()
+        );
+        assert!(
+            Policy {
+                weekly: 1,
+                ..Policy::default()
+            }
+            .has_a_rule()
+        );
     }
 
     #[test]
     fn names_tell_times() {
         let time = |name, format| time_of(name, format).map(|time| time.to_string());
-        assert_eq!(time("x/db-2026-03-10_0230.dump", "db-%Y-%m-%d_%H%M.dump").unwrap(), "2026-03-10T02:30:00Z");
+        assert_eq!(
+            time("x/db-2026-03-10_0230.dump", "db-%Y-%m-%d_%H%M.dump").unwrap(),
+            "2026-03-10T02:30:00Z"
+        );
         assert_eq!(time("20260310", "%Y%m%d").unwrap(), "2026-03-10T00:00:00Z");
-        for name in ["db-latest.dump", "db-2026-13-10_0230.dump", "db-2026-03-10_0230.dump.part"] {
+        for name in [
+            "db-latest.dump",
+            "db-2026-13-10_0230.dump",
+            "db-2026-03-10_0230.dump.part",
+        ] {
             assert!(time(name, "db-%Y-%m-%d_%H%M.dump").is_err(), "{name}");
         }
     }

@@ -59,10 +59,16 @@ pub(super) async fn compare(
     let differing: Vec<Option<Copy>> = futures_util::stream::iter(pairs)
         .map(|(path, item, there)| async move {
             let is_same = match &there {
-                Some(there) if there.bytes == item.bytes => is_same(client, &path, (from, &item), (to, there)).await?,
+                Some(there) if there.bytes == item.bytes => {
+                    is_same(client, &path, (from, &item), (to, there)).await?
+                }
                 Some(_) | None => false,
             };
-            Ok::<_, Failure>((!is_same).then_some(Copy { path, bytes: item.bytes, etag: item.etag }))
+            Ok::<_, Failure>((!is_same).then_some(Copy {
+                path,
+                bytes: item.bytes,
+                etag: item.etag,
+            }))
         })
         .buffered(parallel)
         .try_collect()
@@ -71,7 +77,11 @@ pub(super) async fn compare(
     Ok(Work {
         unchanged: total - copies.len(),
         copies,
-        deletes: if delete { destination.into_keys().collect() } else { Vec::new() },
+        deletes: if delete {
+            destination.into_keys().collect()
+        } else {
+            Vec::new()
+        },
     })
 }
 
@@ -86,23 +96,45 @@ async fn is_same(
     match (from, to) {
         (Side::Local(root), Side::Remote(place)) => {
             let hashes = hash(client, root, path).await?;
-            compare_object(client, &place.at(format!("{}{path}", place.key)), there, hashes, is_not_older).await
+            compare_object(
+                client,
+                &place.at(format!("{}{path}", place.key)),
+                there,
+                hashes,
+                is_not_older,
+            )
+            .await
         }
         (Side::Remote(place), Side::Local(root)) => {
             let hashes = hash(client, root, path).await?;
-            compare_object(client, &place.at(format!("{}{path}", place.key)), item, hashes, is_not_older).await
+            compare_object(
+                client,
+                &place.at(format!("{}{path}", place.key)),
+                item,
+                hashes,
+                is_not_older,
+            )
+            .await
         }
         (Side::Remote(one), Side::Remote(other)) => {
             if item.etag == there.etag {
                 return Ok(true);
             }
             // Two MD5 that differ are of different contents.
-            if item.etag.as_deref().and_then(is_md5).is_some() && there.etag.as_deref().and_then(is_md5).is_some() {
+            if item.etag.as_deref().and_then(is_md5).is_some()
+                && there.etag.as_deref().and_then(is_md5).is_some()
+            {
                 return Ok(false);
             }
-            let (one, other) = (one.at(format!("{}{path}", one.key)), other.at(format!("{}{path}", other.key)));
+            let (one, other) = (
+                one.at(format!("{}{path}", one.key)),
+                other.at(format!("{}{path}", other.key)),
+            );
             let (one, other) = (head(client, &one, None).await?, head(client, &other, None).await?);
-            let hashes = one.as_ref().and_then(|one| one.sha256()).zip(other.as_ref().and_then(|other| other.sha256()));
+            let hashes = one
+                .as_ref()
+                .and_then(|one| one.sha256())
+                .zip(other.as_ref().and_then(|other| other.sha256()));
             Ok(hashes.map_or(is_not_older, |(one, other)| one == other))
         }
         (Side::Local(_), Side::Local(_)) => Ok(false),

@@ -69,7 +69,10 @@ impl S3Sync {
             (None, Some(from), Some(to), None) => {
                 let (from, to) = (Side::remote(from)?, Side::remote(to)?);
                 if from.overlaps(&to) {
-                    return Err(Cause::new(FailureKind::Invalid, format!("{from} and {to} lie in one another")));
+                    return Err(Cause::new(
+                        FailureKind::Invalid,
+                        format!("{from} and {to} lie in one another"),
+                    ));
                 }
                 Ok((from, to))
             }
@@ -84,19 +87,37 @@ impl S3Sync {
         let (from, to) = self.sides(context)?;
         let exclude = Globs::new(&self.exclude)?;
         if !(1..=CONCURRENCY_MAX).contains(&self.concurrency) {
-            return Err(Cause::new(FailureKind::Invalid, format!("`concurrency` is from 1 to {CONCURRENCY_MAX}")));
+            return Err(Cause::new(
+                FailureKind::Invalid,
+                format!("`concurrency` is from 1 to {CONCURRENCY_MAX}"),
+            ));
         }
         let source = from.read(&client, &exclude, true).await?;
         let destination = to.read(&client, &exclude, false).await?;
         if self.delete && source.is_empty() && !destination.is_empty() {
             return Err(Cause::new(
                 FailureKind::Conflict,
-                format!("{from} is empty, so all {} at {to} would be deleted", counted(destination.len(), "object")),
+                format!(
+                    "{from} is empty, so all {} at {to} would be deleted",
+                    counted(destination.len(), "object")
+                ),
             )
             .with_hint("is the disk mounted, the prefix right? `s3.delete` deletes on purpose"));
         }
-        let work = compare(&client, (&from, source), (&to, destination), self.delete, self.concurrency).await?;
-        Ok(Look { client, from, to, work })
+        let work = compare(
+            &client,
+            (&from, source),
+            (&to, destination),
+            self.delete,
+            self.concurrency,
+        )
+        .await?;
+        Ok(Look {
+            client,
+            from,
+            to,
+            work,
+        })
     }
 }
 
@@ -107,11 +128,21 @@ impl Look {
             return format!("{to} is like {from} ({})", counted(work.unchanged, "object"));
         }
         let bytes: u64 = work.copies.iter().map(|copy| copy.bytes).sum();
-        let mut text = format!("would copy {} ({}) from {from} to {to}", counted(work.copies.len(), "object"), shown(bytes));
+        let mut text = format!(
+            "would copy {} ({}) from {from} to {to}",
+            counted(work.copies.len(), "object"),
+            shown(bytes)
+        );
         if !work.deletes.is_empty() {
-            text.push_str(&format!(", and delete {} there", counted(work.deletes.len(), "object")));
+            text.push_str(&format!(
+                ", and delete {} there",
+                counted(work.deletes.len(), "object")
+            ));
         }
-        text.push_str(&format!("; {} as wanted\nit cannot be undone", counted(work.unchanged, "object")));
+        text.push_str(&format!(
+            "; {} as wanted\nit cannot be undone",
+            counted(work.unchanged, "object")
+        ));
         if matches!(to, Side::Remote(_)) {
             text.push_str(", but by the versions of a bucket that keeps them");
         }
@@ -159,8 +190,16 @@ impl Action for S3Sync {
 
     async fn forecast(&self, _: &Call, context: &Context) -> Result<Forecast, Cause> {
         let look = self.look(context).await?;
-        let change = if look.work.is_empty() { Change::WouldNot } else { Change::Would };
-        Ok(Forecast { change, summary: look.summary(), before: Value::Null })
+        let change = if look.work.is_empty() {
+            Change::WouldNot
+        } else {
+            Change::Would
+        };
+        Ok(Forecast {
+            change,
+            summary: look.summary(),
+            before: Value::Null,
+        })
     }
 
     async fn perform(&self, call: &Call, context: &Context) -> Outcome {
@@ -168,14 +207,25 @@ impl Action for S3Sync {
             Ok(look) => look,
             Err(cause) => return nothing_done(cause),
         };
-        transfer(&look.client, (&look.from, &look.to), &look.work, &marker(call), self.concurrency).await
+        transfer(
+            &look.client,
+            (&look.from, &look.to),
+            &look.work,
+            &marker(call),
+            self.concurrency,
+        )
+        .await
     }
 
     async fn probe(&self, _: &Call, context: &Context) -> Verdict {
         match self.look(context).await {
-            Ok(look) if look.work.is_empty() => Verdict::Done { output: output(0, 0, look.work.unchanged, 0) },
+            Ok(look) if look.work.is_empty() => Verdict::Done {
+                output: output(0, 0, look.work.unchanged, 0),
+            },
             Ok(_) => Verdict::NotDone,
-            Err(cause) => Verdict::Unknown { reason: cause.message },
+            Err(cause) => Verdict::Unknown {
+                reason: cause.message,
+            },
         }
     }
 }

@@ -53,14 +53,20 @@ impl Side {
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Remote(one), Self::Remote(other)) => {
-                one.bucket == other.bucket && (one.key.starts_with(&other.key) || other.key.starts_with(&one.key))
+                one.bucket == other.bucket
+                    && (one.key.starts_with(&other.key) || other.key.starts_with(&one.key))
             }
             _ => false,
         }
     }
 
     /// All that lies there but what is excluded. A source must be there; a destination need not.
-    pub(super) async fn read(&self, client: &Client, exclude: &Globs, is_source: bool) -> Result<Items, Cause> {
+    pub(super) async fn read(
+        &self,
+        client: &Client,
+        exclude: &Globs,
+        is_source: bool,
+    ) -> Result<Items, Cause> {
         match self {
             Self::Remote(place) => {
                 let (listed, _) = list(client, place, None).await?;
@@ -71,7 +77,11 @@ impl Side {
                     if path.is_empty() || path.ends_with('/') || exclude.matches(path) {
                         continue;
                     }
-                    let item = Item { bytes: object.bytes, modified: object.modified, etag: Some(object.etag) };
+                    let item = Item {
+                        bytes: object.bytes,
+                        modified: object.modified,
+                        etag: Some(object.etag),
+                    };
                     items.insert(path.to_owned(), item);
                 }
                 Ok(items)
@@ -96,7 +106,12 @@ fn read_folder(root: &Path, exclude: &Globs, is_source: bool) -> Result<(Items, 
     let mut notes = Vec::new();
     match fs::metadata(root) {
         Ok(metadata) if metadata.is_dir() => {}
-        Ok(_) => return Err(Cause::new(FailureKind::Conflict, format!("{} is no folder", root.display()))),
+        Ok(_) => {
+            return Err(Cause::new(
+                FailureKind::Conflict,
+                format!("{} is no folder", root.display()),
+            ));
+        }
         Err(error) if error.kind() == ErrorKind::NotFound && !is_source => return Ok((items, notes)),
         Err(error) => return Err(explain("read", root, &error)),
     }
@@ -109,13 +124,18 @@ fn read_folder(root: &Path, exclude: &Globs, is_source: bool) -> Result<(Items, 
             let below = below.join(entry.file_name());
             let path = entry.path();
             let Some(name) = below.to_str() else {
-                return Err(Cause::new(FailureKind::Invalid, format!("the name of {} is no text (UTF-8)", path.display()))
-                    .with_hint("rename it, or exclude its folder"));
+                return Err(Cause::new(
+                    FailureKind::Invalid,
+                    format!("the name of {} is no text (UTF-8)", path.display()),
+                )
+                .with_hint("rename it, or exclude its folder"));
             };
             if exclude.matches(name) {
                 continue;
             }
-            let kind = entry.file_type().map_err(|error| explain("read", &path, &error))?;
+            let kind = entry
+                .file_type()
+                .map_err(|error| explain("read", &path, &error))?;
             if kind.is_dir() {
                 folders.push(below);
                 continue;
@@ -132,12 +152,23 @@ fn read_folder(root: &Path, exclude: &Globs, is_source: bool) -> Result<(Items, 
                 Err(error) => return Err(explain("read", &path, &error)),
             };
             if !metadata.is_file() {
-                let what = if metadata.is_dir() { "a link to a folder" } else { "no plain file" };
+                let what = if metadata.is_dir() {
+                    "a link to a folder"
+                } else {
+                    "no plain file"
+                };
                 notes.push(format!("left out: {} is {what}", path.display()));
                 continue;
             }
-            let modified = metadata.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
-            let item = Item { bytes: metadata.len(), modified: modified.unwrap_or(Timestamp::UNIX_EPOCH), etag: None };
+            let modified = metadata
+                .modified()
+                .ok()
+                .and_then(|time| Timestamp::try_from(time).ok());
+            let item = Item {
+                bytes: metadata.len(),
+                modified: modified.unwrap_or(Timestamp::UNIX_EPOCH),
+                etag: None,
+            };
             items.insert(name.to_owned(), item);
         }
     }
@@ -148,22 +179,34 @@ fn read_folder(root: &Path, exclude: &Globs, is_source: bool) -> Result<(Items, 
 /// others, and may be anything.
 pub(super) fn file_below(root: &Path, path: &str) -> Result<PathBuf, Cause> {
     let refused = |why: String| {
-        Cause::new(FailureKind::Invalid, format!("the object `{path}` cannot be a file below {}: {why}", root.display()))
-            .with_hint("exclude it")
+        Cause::new(
+            FailureKind::Invalid,
+            format!(
+                "the object `{path}` cannot be a file below {}: {why}",
+                root.display()
+            ),
+        )
+        .with_hint("exclude it")
     };
     let parts: Vec<&str> = path.split('/').collect();
     let is_plain = |part: &&str| {
-        !part.contains('\0') && matches!(Path::new(part).components().collect::<Vec<_>>()[..], [Component::Normal(name)] if name == *part)
+        !part.contains('\0')
+            && matches!(Path::new(part).components().collect::<Vec<_>>()[..], [Component::Normal(name)] if name == *part)
     };
     if !parts.iter().all(|part| is_plain(&part)) {
-        return Err(refused("a part of its key is empty, `.` or `..`, or has a zero byte".to_owned()));
+        return Err(refused(
+            "a part of its key is empty, `.` or `..`, or has a zero byte".to_owned(),
+        ));
     }
     let mut file = root.to_owned();
     for (at, part) in parts.iter().enumerate() {
         file.push(part);
         let is_link = fs::symlink_metadata(&file).is_ok_and(|metadata| metadata.is_symlink());
         if is_link && at + 1 < parts.len() {
-            return Err(refused(format!("{} is a link, which may lead elsewhere", file.display())));
+            return Err(refused(format!(
+                "{} is a link, which may lead elsewhere",
+                file.display()
+            )));
         }
     }
     Ok(file)
@@ -178,12 +221,27 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/etc", root.path().join("link")).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", root.path().join("file")).unwrap();
-        for bad in ["../x", "a/../../x", "/x", "a//x", "a/./x", ".", "..", "", "a/", "a\0b", "link/passwd"] {
+        for bad in [
+            "../x",
+            "a/../../x",
+            "/x",
+            "a//x",
+            "a/./x",
+            ".",
+            "..",
+            "",
+            "a/",
+            "a\0b",
+            "link/passwd",
+        ] {
             let refused = file_below(root.path(), bad).unwrap_err();
             assert_eq!(refused.kind, FailureKind::Invalid, "{bad}");
         }
         for good in ["x", "a/b/c", "..x", "a/...", "a\\b", "file"] {
-            assert!(file_below(root.path(), good).unwrap().starts_with(root.path()), "{good}");
+            assert!(
+                file_below(root.path(), good).unwrap().starts_with(root.path()),
+                "{good}"
+            );
         }
     }
 
@@ -203,6 +261,9 @@ mod tests {
         assert_eq!(notes.len(), 2, "{notes:?}");
         let missing = root.path().join("missing");
         assert!(read_folder(&missing, &exclude, false).unwrap().0.is_empty());
-        assert_eq!(read_folder(&missing, &exclude, true).unwrap_err().kind, FailureKind::NotFound);
+        assert_eq!(
+            read_folder(&missing, &exclude, true).unwrap_err().kind,
+            FailureKind::NotFound
+        );
     }
 }

@@ -6,7 +6,8 @@ use super::side::{Side, file_below};
 use crate::client::{Client, Failure};
 use crate::store::local::{Source, blocking, explain, folder_of};
 use crate::store::{
-    Condition, Content, Downloaded, Object, PART_BYTES_DEFAULT, UploadPlan, Wanted, copy, delete, download, head, put,
+    Condition, Content, Downloaded, Object, PART_BYTES_DEFAULT, UploadPlan, Wanted, copy, delete, download,
+    head, put,
 };
 use crate::units::{MIB, counted, shown};
 use caxplan_model::{Cause, FailureEffect, FailureKind, Outcome};
@@ -36,11 +37,23 @@ pub(super) async fn transfer(
     parallel: usize,
 ) -> Outcome {
     if work.is_empty() {
-        return Outcome::Unchanged { output: output(0, 0, work.unchanged, 0) };
+        return Outcome::Unchanged {
+            output: output(0, 0, work.unchanged, 0),
+        };
     }
-    let (large, small): (Vec<Copy>, Vec<Copy>) =
-        work.copies.iter().cloned().partition(|copy| copy.bytes > SMALL_BYTES_MAX);
-    let mut done = Done { client, total: work.copies.len(), copied: 0, bytes: 0, failures: Vec::new(), said: Instant::now() };
+    let (large, small): (Vec<Copy>, Vec<Copy>) = work
+        .copies
+        .iter()
+        .cloned()
+        .partition(|copy| copy.bytes > SMALL_BYTES_MAX);
+    let mut done = Done {
+        client,
+        total: work.copies.len(),
+        copied: 0,
+        bytes: 0,
+        failures: Vec::new(),
+        said: Instant::now(),
+    };
     for (copies, parallel) in [(small, parallel), (large, 1)] {
         let mut copies = futures_util::stream::iter(copies)
             .map(|copy| async move {
@@ -68,10 +81,15 @@ pub(super) async fn transfer(
             Err(failure) => done.failures.push(failure),
         }
     }
-    if let Some(failure) = done.failure("copied, then not all that were to be deleted were", work.copies.len()) {
+    if let Some(failure) = done.failure(
+        "copied, then not all that were to be deleted were",
+        work.copies.len(),
+    ) {
         return failure;
     }
-    Outcome::Changed { output: output(done.copied, deleted, work.unchanged, done.bytes) }
+    Outcome::Changed {
+        output: output(done.copied, deleted, work.unchanged, done.bytes),
+    }
 }
 
 /// What was done so far.
@@ -96,7 +114,8 @@ impl Done<'_> {
         if self.said.elapsed() >= NOTE_EVERY {
             self.said = Instant::now();
             let (copied, total, bytes) = (self.copied, self.total, shown(self.bytes));
-            self.client.note(&format!("copied {copied} of {total} objects ({bytes})"));
+            self.client
+                .note(&format!("copied {copied} of {total} objects ({bytes})"));
         }
     }
 
@@ -105,16 +124,34 @@ impl Done<'_> {
         let others = self.failures.len().checked_sub(1)?;
         let in_doubt = self.failures.iter().any(|failure| failure.in_doubt);
         let mut failure = self.failures.swap_remove(0);
-        let more = if others == 0 { String::new() } else { format!(" (and {} more)", counted(others, "failure")) };
-        failure.cause.message =
-            format!("{} of {total} objects were {what}: {}{more}", self.copied, failure.cause.message);
-        let effect = if self.copied > 0 || in_doubt { FailureEffect::Possible } else { FailureEffect::None };
+        let more = if others == 0 {
+            String::new()
+        } else {
+            format!(" (and {} more)", counted(others, "failure"))
+        };
+        failure.cause.message = format!(
+            "{} of {total} objects were {what}: {}{more}",
+            self.copied, failure.cause.message
+        );
+        let effect = if self.copied > 0 || in_doubt {
+            FailureEffect::Possible
+        } else {
+            FailureEffect::None
+        };
         // To sync again does what is missing: nothing needs to be decided by a person.
-        Some(Outcome::Failed { cause: failure.cause, effect })
+        Some(Outcome::Failed {
+            cause: failure.cause,
+            effect,
+        })
     }
 }
 
-async fn copy_one(client: &Client, (from, to): (&Side, &Side), one: &Copy, marker: &str) -> Result<(), Failure> {
+async fn copy_one(
+    client: &Client,
+    (from, to): (&Side, &Side),
+    one: &Copy,
+    marker: &str,
+) -> Result<(), Failure> {
     let path = &one.path;
     match (from, to) {
         (Side::Local(root), Side::Remote(place)) => {
@@ -129,7 +166,9 @@ async fn copy_one(client: &Client, (from, to): (&Side, &Side), one: &Copy, marke
                 condition: Condition::None,
                 plan,
             };
-            put(client, &place, &Content { source, hashes }, &wanted).await.map(|_| ())
+            put(client, &place, &Content { source, hashes }, &wanted)
+                .await
+                .map(|_| ())
         }
         (Side::Remote(place), Side::Local(root)) => {
             let place = place.at(format!("{}{path}", place.key));
@@ -137,10 +176,17 @@ async fn copy_one(client: &Client, (from, to): (&Side, &Side), one: &Copy, marke
             // Not looked at first: the listing has said enough, and the download asks for this etag.
             let object = Object::listed(one.bytes, one.etag.as_deref().unwrap_or_default());
             let folder = folder_of(&file).to_owned();
-            blocking(move || std::fs::create_dir_all(&folder).map_err(|error| explain("make", &folder, &error))).await?;
+            blocking(move || {
+                std::fs::create_dir_all(&folder).map_err(|error| explain("make", &folder, &error))
+            })
+            .await?;
             // Once more: a folder that was made meanwhile may be a link.
             let file = file_below(root, path)?;
-            let Downloaded { file: new, hashes, noted } = download(client, &place, &object, &file).await?;
+            let Downloaded {
+                file: new,
+                hashes,
+                noted,
+            } = download(client, &place, &object, &file).await?;
             if let Some(noted) = noted.filter(|noted| *noted != hex::encode(hashes.sha256)) {
                 let cause = Cause::new(
                     FailureKind::Expectation,
@@ -152,16 +198,27 @@ async fn copy_one(client: &Client, (from, to): (&Side, &Side), one: &Copy, marke
             Ok(())
         }
         (Side::Remote(from), Side::Remote(to)) => {
-            let (from, to) = (from.at(format!("{}{path}", from.key)), to.at(format!("{}{path}", to.key)));
-            let object = head(client, &from, None).await?.ok_or_else(|| gone(&from.to_string()))?;
-            copy(client, &from, &object, &to, Some(marker), &Condition::None).await.map(|_| ())
+            let (from, to) = (
+                from.at(format!("{}{path}", from.key)),
+                to.at(format!("{}{path}", to.key)),
+            );
+            let object = head(client, &from, None)
+                .await?
+                .ok_or_else(|| gone(&from.to_string()))?;
+            copy(client, &from, &object, &to, Some(marker), &Condition::None)
+                .await
+                .map(|_| ())
         }
         (Side::Local(_), Side::Local(_)) => Ok(()),
     }
 }
 
 fn gone(what: &str) -> Failure {
-    Cause::new(FailureKind::Conflict, format!("{what} went away while it was to be copied")).into()
+    Cause::new(
+        FailureKind::Conflict,
+        format!("{what} went away while it was to be copied"),
+    )
+    .into()
 }
 
 async fn delete_one(client: &Client, side: &Side, path: &str) -> Result<(), Failure> {
