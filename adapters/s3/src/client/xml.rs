@@ -27,8 +27,6 @@ pub(crate) struct ListPage {
     #[serde(default)]
     pub(crate) next_continuation_token: Option<String>,
     #[serde(default)]
-    pub(crate) encoding_type: Option<String>,
-    #[serde(default)]
     pub(crate) contents: Vec<ListedObject>,
 }
 

@@ -171,6 +171,13 @@ async fn try_restore(client: &Client, call: &Call, place: &Place, before: &Befor
             }
             (Before::Absent | Before::Version { .. }, Some(object)) => {
                 if !object.is_written_by(&marker) {
+                    // An undo before this one may have copied the old version above one that it could not remove.
+                    if let Before::Version { version, .. } = before {
+                        let old = head(client, place, Some(version)).await?;
+                        if old.is_some_and(|old| old.is_like(object)) {
+                            return Ok(changed);
+                        }
+                    }
                     return Err(overwritten(place));
                 }
                 changed = true;

@@ -134,6 +134,12 @@ impl Object {
         is_md5(&self.etag)
     }
 
+    /// Whether both have the same content, as far as can be told.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let is_same_hash = self.sha256().is_some() && self.sha256() == other.sha256();
+        self.bytes == other.bytes && (is_same_hash || self.etag == other.etag)
+    }
+
     /// Whether this step of this run wrote it.
     pub(crate) fn is_written_by(&self, marker: &str) -> bool {
         self.metadata.get(WRITTEN_BY).is_some_and(|by| by == marker)

@@ -2,7 +2,7 @@
 
 use super::before::ASIDE;
 use crate::client::{Client, Failure, Request, xml};
-use crate::place::{Place, decoded};
+use crate::place::Place;
 use caxplan_model::{Cause, FailureKind};
 use http::Method;
 use jiff::Timestamp;
@@ -23,6 +23,8 @@ pub(crate) struct Listed {
 /// Lists what begins with `prefix`, in the order of the keys; at most `limit`, and whether there is more. What is kept
 /// aside for undoing is left out, unless it is asked for.
 ///
+/// Keys are taken as they stand in the document: of services that encode them when they are asked to, some forget to.
+///
 /// A listing that breaks off is an error, never a shorter listing.
 pub(crate) async fn list(
     client: &Client,
@@ -36,7 +38,6 @@ pub(crate) async fn list(
     loop {
         let mut request = Request::new(Method::GET, &bucket)
             .query("list-type", "2")
-            .query("encoding-type", "url")
             .query("prefix", prefix.key.clone());
         if let Some(limit) = limit.filter(|limit| *limit < 1000) {
             // One more tells whether there is more.
@@ -46,13 +47,8 @@ pub(crate) async fn list(
             request = request.query("continuation-token", token.clone());
         }
         let (_, page): (_, xml::ListPage) = client.ask(request).await?;
-        let is_encoded = page.encoding_type.as_deref() == Some("url");
         for listed in page.contents {
-            let key = if is_encoded {
-                decoded(&listed.key)
-            } else {
-                listed.key
-            };
+            let key = listed.key;
             if !is_aside_asked && key.starts_with(ASIDE) {
                 continue;
             }

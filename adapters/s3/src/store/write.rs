@@ -3,7 +3,7 @@
 use super::head::{Object, SHA256, WRITTEN_BY, head};
 use super::local::{Hashes, Source};
 use super::upload::{UploadPlan, upload};
-use crate::client::{Client, Failure, Request};
+use crate::client::{CLEAN_UP_MAX, Client, Failure, Request};
 use crate::place::Place;
 use base64::Engine as _;
 use bytes::Bytes;
@@ -90,44 +90,58 @@ fn type_of(key: &str) -> &'static str {
     }
 }
 
+/// How often an object is put, if answers are lost and it is not there.
+const PUTS_MAX: u32 = 3;
+
 /// Puts an object in place, in one part or many, and gives its state.
 ///
-/// An answer that was lost is looked for: if the object is there as this step wrote it, all is well. A failure that is
-/// `in_doubt` is one where even that could not be told.
+/// An answer that was lost is looked for: if the object is there as this step wrote it, all is well; if it is not, it is
+/// put again, which does no harm even if the first request is still under way. A failure that is `in_doubt` is one where
+/// that could not be told.
 pub(crate) async fn put(
     client: &Client,
     place: &Place,
     content: &Content,
     wanted: &Wanted,
 ) -> Result<Object, Failure> {
-    let written = if content.hashes.bytes > wanted.plan.part_bytes {
-        upload(client, place, content, wanted).await
-    } else {
-        let body = content.source.read(content.hashes.bytes).await?;
-        put_at_once(client, place, body, &content.hashes, wanted).await
-    };
-    // After a lost answer, the request may have been carried out, and its own repetition then meets its own object.
-    let failure = match written {
-        Ok(object) => return Ok(object),
-        Err(failure) if failure.in_doubt || failure.is_unmet_condition() => failure,
-        Err(failure) => return Err(failure),
-    };
-    let looking = client.unstoppable();
-    let look = tokio::time::timeout(crate::client::CLEAN_UP_MAX, head(&looking, place, None));
-    let seen = if client.cancel().is_cancelled() {
-        look.await.ok()
-    } else {
-        Some(head(client, place, None).await)
-    };
-    match seen {
-        Some(Ok(Some(object)))
-            if object.is_written_by(&wanted.marker)
-                && object.sha256() == Some(&hex::encode(content.hashes.sha256)) =>
-        {
-            Ok(object)
+    let mut puts = 1;
+    loop {
+        let written = if content.hashes.bytes > wanted.plan.part_bytes {
+            upload(client, place, content, wanted).await
+        } else {
+            let body = content.source.read(content.hashes.bytes).await?;
+            put_at_once(client, place, body, &content.hashes, wanted).await
+        };
+        // A request that was carried out, and whose answer was lost, lets its own repetition meet its own object.
+        let failure = match written {
+            Ok(object) => return Ok(object),
+            Err(failure) if failure.in_doubt || failure.is_unmet_condition() => failure,
+            Err(failure) => return Err(failure),
+        };
+        let is_stopped = client.cancel().is_cancelled();
+        let seen = if is_stopped {
+            let looking = client.unstoppable();
+            tokio::time::timeout(CLEAN_UP_MAX, head(&looking, place, None))
+                .await
+                .ok()
+        } else {
+            Some(head(client, place, None).await)
+        };
+        let is_own = |object: &Object| {
+            object.is_written_by(&wanted.marker)
+                && object.sha256() == Some(&hex::encode(content.hashes.sha256))
+        };
+        match seen {
+            Some(Ok(Some(object))) if is_own(&object) => return Ok(object),
+            Some(Ok(_)) if failure.in_doubt && !is_stopped && puts < PUTS_MAX => {
+                client.note(&format!(
+                    "{}: it is not there, so it is put again",
+                    failure.cause.message
+                ));
+                puts += 1;
+            }
+            _ => return Err(failure),
         }
-        // The service is there again, and the object is not: the request was not carried out, or is being so just now.
-        _ => Err(failure),
     }
 }
 

@@ -17,7 +17,7 @@ async fn conformance() {
         ("from", "to be copied"),
         ("kept/a", "a"),
     ] {
-        world.put(&format!("s3://b/{key}"), text).await;
+        world.put(&format!("s3://bkt/{key}"), text).await;
     }
     for (name, text) in [("file", "a file"), ("got", "what was there")] {
         std::fs::write(world.path(name), text).unwrap();
@@ -37,20 +37,23 @@ async fn conformance() {
         json!([of(&bucket), of(&outside)])
     };
     let with = |arguments| world.with(arguments);
-    let nowhere = json!({ "endpoint": "http://127.0.0.1:1", "prefix": "s3://b/", "access_key": "a", "secret_key": "b" });
+    let nowhere = json!({ "endpoint": "http://127.0.0.1:1", "prefix": "s3://bkt/", "access_key": "a", "secret_key": "b" });
     let secret = crate::servers::SECRET;
     let cases = [
-        Case::succeeds("s3.put", with(json!({ "src": file("file"), "to": "s3://b/new" })))
-            .watching(see)
-            .masking(secret),
         Case::succeeds(
             "s3.put",
-            with(json!({ "content": "new text", "to": "s3://b/old" })),
+            with(json!({ "src": file("file"), "to": "s3://bkt/new" })),
+        )
+        .watching(see)
+        .masking(secret),
+        Case::succeeds(
+            "s3.put",
+            with(json!({ "content": "new text", "to": "s3://bkt/old" })),
         )
         .watching(see),
         Case::fails(
             "s3.put",
-            with(json!({ "content": "x", "to": "s3://b/p/1", "if_absent": true })),
+            with(json!({ "content": "x", "to": "s3://bkt/p/1", "if_absent": true })),
             FailureKind::Conflict,
         )
         .watching(see),
@@ -68,65 +71,69 @@ async fn conformance() {
         .watching(see),
         Case::succeeds(
             "s3.get",
-            with(json!({ "from": "s3://b/p/1", "dest": file("new") })),
+            with(json!({ "from": "s3://bkt/p/1", "dest": file("new") })),
         )
         .watching(see),
         Case::succeeds(
             "s3.get",
-            with(json!({ "from": "s3://b/p/1", "dest": file("got") })),
+            with(json!({ "from": "s3://bkt/p/1", "dest": file("got") })),
         )
         .watching(see),
         Case::fails(
             "s3.get",
-            with(json!({ "from": "s3://b/none", "dest": file("new") })),
+            with(json!({ "from": "s3://bkt/none", "dest": file("new") })),
             FailureKind::NotFound,
         )
         .watching(see),
-        Case::succeeds("s3.list", with(json!({ "prefix": "s3://b/p/" }))).watching(see),
+        Case::succeeds("s3.list", with(json!({ "prefix": "s3://bkt/p/" }))).watching(see),
         Case::fails("s3.list", nowhere, FailureKind::Unavailable),
         Case::succeeds(
             "s3.copy",
-            with(json!({ "from": "s3://b/from", "to": "s3://b/copy" })),
+            with(json!({ "from": "s3://bkt/from", "to": "s3://bkt/copy" })),
         )
         .watching(see),
         Case::succeeds(
             "s3.copy",
-            with(json!({ "from": "s3://b/from", "to": "s3://b/old" })),
+            with(json!({ "from": "s3://bkt/from", "to": "s3://bkt/old" })),
         )
         .watching(see),
-        Case::succeeds("s3.delete", with(json!({ "url": "s3://b/old" }))).watching(see),
-        Case::succeeds("s3.delete", with(json!({ "prefix": "s3://b/p/" }))).watching(see),
+        Case::succeeds("s3.delete", with(json!({ "url": "s3://bkt/old" }))).watching(see),
+        Case::succeeds("s3.delete", with(json!({ "prefix": "s3://bkt/p/" }))).watching(see),
         Case::fails(
             "s3.delete",
-            with(json!({ "url": "s3://b/none", "missing_ok": false })),
+            with(json!({ "url": "s3://bkt/none", "missing_ok": false })),
             FailureKind::NotFound,
         )
         .watching(see),
         Case::succeeds(
             "s3.sync",
-            with(json!({ "src": file("folder"), "to": "s3://b/www" })),
+            with(json!({ "src": file("folder"), "to": "s3://bkt/www" })),
         )
         .watching(see),
         Case::succeeds(
             "s3.sync",
-            with(json!({ "from": "s3://b/p", "dest": file("mirror"), "delete": true })),
+            with(json!({ "from": "s3://bkt/p", "dest": file("mirror"), "delete": true })),
         )
         .watching(see),
         Case::succeeds(
             "s3.verify",
-            with(json!({ "url": "s3://b/p/1", "bytes": 3, "deep": true, "newer_than": "1h" })),
+            with(json!({ "url": "s3://bkt/p/1", "bytes": 3, "deep": true, "newer_than": "1h" })),
         )
         .watching(see),
         Case::fails(
             "s3.verify",
-            with(json!({ "url": "s3://b/p/1", "bytes": 4 })),
+            with(json!({ "url": "s3://bkt/p/1", "bytes": 4 })),
             FailureKind::Expectation,
         )
         .watching(see),
-        Case::succeeds("s3.prune", with(json!({ "prefix": "s3://b/p/", "keep_last": 1 }))).watching(see),
+        Case::succeeds(
+            "s3.prune",
+            with(json!({ "prefix": "s3://bkt/p/", "keep_last": 1 })),
+        )
+        .watching(see),
         Case::fails(
             "s3.prune",
-            with(json!({ "prefix": "s3://b/p/" })),
+            with(json!({ "prefix": "s3://bkt/p/" })),
             FailureKind::Invalid,
         )
         .watching(see),

@@ -26,7 +26,7 @@ async fn a_service_that_is_busy_is_asked_again() {
         })
         .await;
         let world = World::new(&relay.endpoint);
-        world.put(&format!("s3://b/{status}"), "text").await;
+        world.put(&format!("s3://bkt/{status}"), "text").await;
         assert!(
             world.said.text().contains(&format!("{code}: said the relay")),
             "{}",
@@ -34,7 +34,7 @@ async fn a_service_that_is_busy_is_asked_again() {
         );
         assert_eq!(
             World::new(&server.endpoint)
-                .text(&format!("s3://b/{status}"))
+                .text(&format!("s3://bkt/{status}"))
                 .await
                 .as_deref(),
             Some("text")
@@ -55,7 +55,7 @@ async fn a_service_that_stays_busy_is_given_up() {
     .await;
     let world = World::new(&relay.endpoint);
     let (cause, acted) = world
-        .fails("s3.put", json!({ "content": "x", "to": "s3://b/k" }))
+        .fails("s3.put", json!({ "content": "x", "to": "s3://bkt/k" }))
         .await;
     assert_eq!((cause.kind, acted), (FailureKind::Unavailable, false), "{cause}");
     assert_eq!(
@@ -70,7 +70,7 @@ async fn half_a_body_is_completed() {
     let direct = World::new(&server.endpoint);
     let content = direct.file("file", 20 * MIB);
     direct
-        .does("s3.put", json!({ "src": "file", "to": "s3://b/k" }))
+        .does("s3.put", json!({ "src": "file", "to": "s3://bkt/k" }))
         .await;
     let count = Count::default();
     let relay = Relay::start(&server.endpoint, move |what, _| {
@@ -83,7 +83,7 @@ async fn half_a_body_is_completed() {
     .await;
     let world = World::new(&relay.endpoint);
     world
-        .does("s3.get", json!({ "from": "s3://b/k", "dest": "got" }))
+        .does("s3.get", json!({ "from": "s3://bkt/k", "dest": "got" }))
         .await;
     assert!(std::fs::read(world.path("got")).unwrap() == content);
     assert!(
@@ -104,7 +104,7 @@ async fn half_a_body_is_completed() {
     let world = World::new(&relay.endpoint);
     std::fs::write(world.path("got"), "as it was").unwrap();
     let (cause, acted) = world
-        .fails("s3.get", json!({ "from": "s3://b/k", "dest": "got" }))
+        .fails("s3.get", json!({ "from": "s3://bkt/k", "dest": "got" }))
         .await;
     assert_eq!((cause.kind, acted), (FailureKind::Unavailable, false), "{cause}");
     assert_eq!(
@@ -126,13 +126,30 @@ async fn a_lost_answer_is_looked_for() {
     .await;
     let world = World::new(&relay.endpoint);
     // It had been carried out.
-    let put = json!({ "content": "text", "to": "s3://b/k", "if_absent": true });
+    let put = json!({ "content": "text", "to": "s3://bkt/k", "if_absent": true });
     let (changed, _) = world.does("s3.put", put).await;
     assert!(changed);
     assert_eq!(
         relay.seen().iter().filter(|seen| seen.starts_with("PUT")).count(),
         1,
         "it was put twice"
+    );
+
+    // It had not been carried out, so it is put again.
+    let relay = Relay::start(&server.endpoint, |what, seen| {
+        if what.starts_with("PUT") && seen == 0 {
+            Harm::LostRequest
+        } else {
+            Harm::None
+        }
+    })
+    .await;
+    let world = World::new(&relay.endpoint);
+    world.put("s3://bkt/again", "text").await;
+    assert!(
+        world.said.text().contains("it is not there, so it is put again"),
+        "{}",
+        world.said.text()
     );
 
     // It had not, as far as can be seen; but it might come through yet.
@@ -145,7 +162,7 @@ async fn a_lost_answer_is_looked_for() {
     })
     .await;
     let world = World::new(&relay.endpoint);
-    let put = json!({ "content": "text", "to": "s3://b/lost" });
+    let put = json!({ "content": "text", "to": "s3://bkt/lost" });
     let outcome = world.perform("s3.put", put.clone()).await;
     assert!(matches!(outcome, Outcome::Unknown { .. }), "{outcome:?}");
     assert_eq!(world.probe("s3.put", put).await, caxplan_model::Verdict::NotDone);
@@ -153,13 +170,13 @@ async fn a_lost_answer_is_looked_for() {
     // Nor can it be looked for.
     let relay = Relay::start(&server.endpoint, |what, seen| match what {
         _ if what.starts_with("PUT") => Harm::LostAnswer,
-        _ if what.starts_with("HEAD /b/doubt") && seen > 0 => refusal(503, "SlowDown", ""),
+        _ if what.starts_with("HEAD /bkt/doubt") && seen > 0 => refusal(503, "SlowDown", ""),
         _ => Harm::None,
     })
     .await;
     let world = World::new(&relay.endpoint);
     let outcome = world
-        .perform("s3.put", json!({ "content": "text", "to": "s3://b/doubt" }))
+        .perform("s3.put", json!({ "content": "text", "to": "s3://bkt/doubt" }))
         .await;
     assert!(matches!(outcome, Outcome::Unknown { .. }), "{outcome:?}");
 }
@@ -171,7 +188,7 @@ async fn no_part_is_left_of_an_upload_that_failed() {
     for harm in ["denied", "complete", "lost"] {
         let relay = Relay::start(&server.endpoint, move |what, _| match harm {
             "denied" if what.contains("partNumber=2&") => refusal(403, "AccessDenied", ""),
-            "complete" if what.starts_with("POST /b/k?uploadId=") => refusal(400, "InvalidPart", ""),
+            "complete" if what.starts_with("POST /bkt/k?uploadId=") => refusal(400, "InvalidPart", ""),
             "lost" if what.starts_with("PUT") && what.contains("partNumber=1&") => Harm::LostAnswer,
             _ => Harm::None,
         })
@@ -181,7 +198,7 @@ async fn no_part_is_left_of_an_upload_that_failed() {
         let (cause, acted) = world
             .fails(
                 "s3.put",
-                json!({ "src": "file", "to": "s3://b/k", "part_size": "5MiB" }),
+                json!({ "src": "file", "to": "s3://bkt/k", "part_size": "5MiB" }),
             )
             .await;
         assert!(!acted, "{harm}: {cause}");
@@ -189,7 +206,7 @@ async fn no_part_is_left_of_an_upload_that_failed() {
             relay
                 .seen()
                 .iter()
-                .any(|seen| seen.starts_with("DELETE /b/k?uploadId=")),
+                .any(|seen| seen.starts_with("DELETE /bkt/k?uploadId=")),
             "{harm}: {:?}",
             relay.seen()
         );
@@ -201,14 +218,14 @@ async fn no_part_is_left_of_an_upload_that_failed() {
             .collect();
         assert!(!left.iter().any(|name| is_part(name)), "{harm} left {left:?}");
     }
-    assert_eq!(World::new(&server.endpoint).text("s3://b/k").await, None);
+    assert_eq!(World::new(&server.endpoint).text("s3://bkt/k").await, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_completion_is_looked_for() {
     let server = Strict::start().await;
     let relay = Relay::start(&server.endpoint, |what, _| {
-        if what.starts_with("POST /b/k?uploadId=") {
+        if what.starts_with("POST /bkt/k?uploadId=") {
             Harm::LostAnswer
         } else {
             Harm::None
@@ -220,12 +237,12 @@ async fn a_lost_completion_is_looked_for() {
     let (changed, _) = world
         .does(
             "s3.put",
-            json!({ "src": "file", "to": "s3://b/k", "part_size": "5MiB" }),
+            json!({ "src": "file", "to": "s3://bkt/k", "part_size": "5MiB" }),
         )
         .await;
     assert!(changed);
     World::new(&server.endpoint)
-        .does("s3.verify", json!({ "url": "s3://b/k", "deep": true }))
+        .does("s3.verify", json!({ "url": "s3://bkt/k", "deep": true }))
         .await;
 }
 
@@ -244,7 +261,7 @@ async fn an_upload_that_is_stopped_removes_its_parts() {
     world.file("file", 11 * MIB);
     let put = world.perform(
         "s3.put",
-        json!({ "src": "file", "to": "s3://b/k", "part_size": "5MiB", "concurrency": 1 }),
+        json!({ "src": "file", "to": "s3://bkt/k", "part_size": "5MiB", "concurrency": 1 }),
     );
     tokio::pin!(put);
     tokio::select! {
@@ -259,7 +276,11 @@ async fn an_upload_that_is_stopped_removes_its_parts() {
     );
     assert!(!outcome.may_have_acted(), "{outcome:?}");
     assert!(
-        relay.seen().last().unwrap().starts_with("DELETE /b/k?uploadId="),
+        relay
+            .seen()
+            .last()
+            .unwrap()
+            .starts_with("DELETE /bkt/k?uploadId="),
         "{:?}",
         relay.seen()
     );
@@ -277,7 +298,7 @@ async fn a_wrong_clock_is_recognised() {
     })
     .await;
     let world = World::new(&relay.endpoint);
-    let (cause, _) = world.fails("s3.list", json!({ "prefix": "s3://b/" })).await;
+    let (cause, _) = world.fails("s3.list", json!({ "prefix": "s3://bkt/" })).await;
     assert_eq!(cause.kind, FailureKind::Denied, "{cause}");
     let hint = cause.hint.unwrap();
     assert!(
@@ -294,7 +315,7 @@ async fn what_is_no_object_store_is_recognised() {
     })
     .await;
     let world = World::new(&relay.endpoint);
-    let (cause, _) = world.fails("s3.list", json!({ "prefix": "s3://b/" })).await;
+    let (cause, _) = world.fails("s3.list", json!({ "prefix": "s3://bkt/" })).await;
     assert!(
         cause
             .hint

@@ -12,7 +12,7 @@ async fn what_is_put_is_got_again() {
     with_each(async |world, _| {
         for (name, bytes) in [("empty", 0), ("small", 1000), ("parts", 12 * MIB + 1), ("ü b+c&d.txt", 10)] {
             let content = world.file("file", bytes);
-            let url = format!("s3://b/d/{name}");
+            let url = format!("s3://bkt/d/{name}");
             let put = json!({ "src": "file", "to": url, "part_size": "5MiB", "metadata": { "Owner": "ops" } });
             assert_eq!(world.foresees("s3.put", put.clone()).await.0, Change::Would);
             assert_eq!(world.probe("s3.put", put.clone()).await, Verdict::NotDone);
@@ -36,10 +36,10 @@ async fn what_is_put_is_got_again() {
             let verify = json!({ "url": url, "sha256": output["sha256"], "bytes": bytes, "deep": true, "newer_than": "1h" });
             world.does("s3.verify", verify).await;
         }
-        let mut keys = world.keys("s3://b/d/").await;
+        let mut keys = world.keys("s3://bkt/d/").await;
         keys.sort();
         assert_eq!(keys, ["d/empty", "d/parts", "d/small", "d/ü b+c&d.txt"]);
-        let (_, some) = world.does("s3.list", json!({ "prefix": "s3://b/d/", "limit": 2 })).await;
+        let (_, some) = world.does("s3.list", json!({ "prefix": "s3://bkt/d/", "limit": 2 })).await;
         assert_eq!((some["count"].as_u64(), some["truncated"].as_bool()), (Some(2), Some(true)));
         let left: Vec<_> = std::fs::read_dir(world.folder.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
         assert_eq!(left, ["file"], "something was left lying about");
@@ -53,7 +53,7 @@ async fn conditions_are_kept() {
         let (_, first) = world
             .does(
                 "s3.put",
-                json!({ "content": "one", "to": "s3://b/k", "if_absent": true }),
+                json!({ "content": "one", "to": "s3://bkt/k", "if_absent": true }),
             )
             .await;
         // The same content is what was wanted.
@@ -61,7 +61,7 @@ async fn conditions_are_kept() {
             !world
                 .does(
                     "s3.put",
-                    json!({ "content": "one", "to": "s3://b/k", "if_absent": true })
+                    json!({ "content": "one", "to": "s3://bkt/k", "if_absent": true })
                 )
                 .await
                 .0
@@ -69,15 +69,15 @@ async fn conditions_are_kept() {
         let (cause, acted) = world
             .fails(
                 "s3.put",
-                json!({ "content": "two", "to": "s3://b/k", "if_absent": true }),
+                json!({ "content": "two", "to": "s3://bkt/k", "if_absent": true }),
             )
             .await;
         assert_eq!((cause.kind, acted), (FailureKind::Conflict, false), "{cause}");
         assert!(
-            cause.message.contains("s3://b/k exists already (3 B"),
+            cause.message.contains("s3://bkt/k exists already (3 B"),
             "{server}: {cause}"
         );
-        let replace = |etag: &Value| json!({ "content": "two", "to": "s3://b/k", "if_match": etag });
+        let replace = |etag: &Value| json!({ "content": "two", "to": "s3://bkt/k", "if_match": etag });
         let (cause, acted) = world.fails("s3.put", replace(&json!("0123"))).await;
         assert_eq!((cause.kind, acted), (FailureKind::Conflict, false), "{cause}");
         assert!(world.does("s3.put", replace(&first["etag"])).await.0);
@@ -85,18 +85,18 @@ async fn conditions_are_kept() {
             !world.does("s3.put", replace(&first["etag"])).await.0,
             "a second attempt sees its own work"
         );
-        assert_eq!(world.text("s3://b/k").await.as_deref(), Some("two"));
+        assert_eq!(world.text("s3://bkt/k").await.as_deref(), Some("two"));
         let (cause, _) = world
             .fails(
                 "s3.put",
-                json!({ "content": "x", "to": "s3://b/k", "sha256": "0".repeat(64) }),
+                json!({ "content": "x", "to": "s3://bkt/k", "sha256": "0".repeat(64) }),
             )
             .await;
         assert_eq!(cause.kind, FailureKind::Conflict, "{cause}");
         let (cause, _) = world
             .fails(
                 "s3.get",
-                json!({ "from": "s3://b/k", "dest": "k", "sha256": "0".repeat(64) }),
+                json!({ "from": "s3://bkt/k", "dest": "k", "sha256": "0".repeat(64) }),
             )
             .await;
         assert_eq!(cause.kind, FailureKind::Expectation, "{cause}");
@@ -108,45 +108,45 @@ async fn conditions_are_kept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_without_versions_is_undone_by_what_was_kept_aside() {
     with_each(async |world, _| {
-        world.put("s3://b/k", "old").await;
-        world.put("s3://b/other", "other").await;
+        world.put("s3://bkt/k", "old").await;
+        world.put("s3://bkt/other", "other").await;
         for (step, action, arguments) in [
-            ("1", "s3.put", json!({ "content": "new", "to": "s3://b/k" })),
-            ("2", "s3.put", json!({ "content": "new", "to": "s3://b/fresh" })),
+            ("1", "s3.put", json!({ "content": "new", "to": "s3://bkt/k" })),
+            ("2", "s3.put", json!({ "content": "new", "to": "s3://bkt/fresh" })),
             (
                 "3",
                 "s3.copy",
-                json!({ "from": "s3://b/other", "to": "s3://b/k" }),
+                json!({ "from": "s3://bkt/other", "to": "s3://bkt/k" }),
             ),
-            ("4", "s3.delete", json!({ "url": "s3://b/k" })),
-            ("5", "s3.delete", json!({ "prefix": "s3://b/o" })),
+            ("4", "s3.delete", json!({ "url": "s3://bkt/k" })),
+            ("5", "s3.delete", json!({ "prefix": "s3://bkt/o" })),
         ] {
             world.does_and_undoes(action, step, arguments).await;
             assert_eq!(
-                world.text("s3://b/k").await.as_deref(),
+                world.text("s3://bkt/k").await.as_deref(),
                 Some("old"),
                 "step {step}"
             );
-            assert_eq!(world.keys("s3://b").await, ["k", "other"], "step {step}");
+            assert_eq!(world.keys("s3://bkt").await, ["k", "other"], "step {step}");
             assert!(
-                world.keys("s3://b/.caxplan-undo/").await.is_empty(),
+                world.keys("s3://bkt/.caxplan-undo/").await.is_empty(),
                 "step {step} left its copy"
             );
         }
         // What someone else wrote since is not undone.
-        let call = world.call("s3.put", "6", json!({ "content": "new", "to": "s3://b/k" }));
+        let call = world.call("s3.put", "6", json!({ "content": "new", "to": "s3://bkt/k" }));
         let before = world.forecast_call(&call).await.before;
         assert!(world.perform_call(&call).await.is_success());
-        world.put("s3://b/k", "someone else's").await;
+        world.put("s3://bkt/k", "someone else's").await;
         let undone = world.undo(&call, &before).await;
         assert_eq!(
             undone.cause().map(|cause| cause.kind),
             Some(FailureKind::Conflict),
             "{undone:?}"
         );
-        assert_eq!(world.text("s3://b/k").await.as_deref(), Some("someone else's"));
+        assert_eq!(world.text("s3://bkt/k").await.as_deref(), Some("someone else's"));
         // What was not kept is said before.
-        let put = json!({ "content": "x", "to": "s3://b/k", "undo_copy": false });
+        let put = json!({ "content": "x", "to": "s3://bkt/k", "undo_copy": false });
         let (_, summary) = world.foresees("s3.put", put).await;
         assert!(summary.contains("cannot be undone"), "{summary}");
     })
@@ -157,16 +157,16 @@ async fn a_bucket_without_versions_is_undone_by_what_was_kept_aside() {
 async fn a_damaged_object_is_found_by_a_deep_look() {
     let server = crate::servers::Strict::start().await;
     let world = World::new(&server.endpoint);
-    world.put("s3://b/k", "content").await;
+    world.put("s3://bkt/k", "content").await;
     std::fs::write(server.bucket().join("k"), "c0ntent").unwrap();
-    world.does("s3.verify", json!({ "url": "s3://b/k" })).await;
+    world.does("s3.verify", json!({ "url": "s3://bkt/k" })).await;
     let (cause, _) = world
-        .fails("s3.verify", json!({ "url": "s3://b/k", "deep": true }))
+        .fails("s3.verify", json!({ "url": "s3://bkt/k", "deep": true }))
         .await;
     assert_eq!(cause.kind, FailureKind::Expectation, "{cause}");
     std::fs::write(world.path("dest"), "as it was").unwrap();
     let (cause, acted) = world
-        .fails("s3.get", json!({ "from": "s3://b/k", "dest": "dest" }))
+        .fails("s3.get", json!({ "from": "s3://bkt/k", "dest": "dest" }))
         .await;
     assert_eq!((cause.kind, acted), (FailureKind::Expectation, false), "{cause}");
     assert_eq!(std::fs::read_to_string(world.path("dest")).unwrap(), "as it was");
@@ -184,7 +184,7 @@ async fn a_damaged_object_is_found_by_a_deep_look() {
         .set_modified(hour_ago)
         .unwrap();
     let (cause, _) = world
-        .fails("s3.verify", json!({ "url": "s3://b/k", "newer_than": "1h" }))
+        .fails("s3.verify", json!({ "url": "s3://bkt/k", "newer_than": "1h" }))
         .await;
     assert!(cause.message.contains("longer ago than 1h"), "{cause}");
 }
@@ -197,7 +197,7 @@ async fn old_objects_are_pruned() {
     for day in 0..10 {
         for file in ["data", "SUMS"] {
             let key = format!("db/backup-{day}/{file}");
-            world.put(&format!("s3://b/{key}"), "x").await;
+            world.put(&format!("s3://bkt/{key}"), "x").await;
             let file = std::fs::File::options()
                 .write(true)
                 .open(server.bucket().join(key))
@@ -206,12 +206,12 @@ async fn old_objects_are_pruned() {
                 .unwrap();
         }
     }
-    world.put("s3://b/db/README", "x").await;
-    let prune = json!({ "prefix": "s3://b/db/", "each": "folder", "keep_last": 2, "older_than": "5d", "only": ["backup-*"] });
+    world.put("s3://bkt/db/README", "x").await;
+    let prune = json!({ "prefix": "s3://bkt/db/", "each": "folder", "keep_last": 2, "older_than": "5d", "only": ["backup-*"] });
     let (change, summary) = world.foresees("s3.prune", prune.clone()).await;
     assert_eq!(change, Change::Would);
     assert!(
-        summary.starts_with("would remove 5 of 10 below s3://b/db/ (10 B)"),
+        summary.starts_with("would remove 5 of 10 below s3://bkt/db/ (10 B)"),
         "{summary}"
     );
     assert!(summary.contains("\n- backup-5 ("), "{summary}");
@@ -226,18 +226,18 @@ async fn old_objects_are_pruned() {
         removed,
         ["backup-5", "backup-6", "backup-7", "backup-8", "backup-9"]
     );
-    assert_eq!(world.keys("s3://b/db/").await.len(), 11);
+    assert_eq!(world.keys("s3://bkt/db/").await.len(), 11);
     assert!(!world.does("s3.prune", prune).await.0);
     // However old: one is left.
     world
         .does(
             "s3.prune",
-            json!({ "prefix": "s3://b/db/backup", "older_than": "0" }),
+            json!({ "prefix": "s3://bkt/db/backup", "older_than": "0" }),
         )
         .await;
-    assert_eq!(world.keys("s3://b/db/").await.len(), 2);
+    assert_eq!(world.keys("s3://bkt/db/").await.len(), 2);
     let (cause, _) = world
-        .fails("s3.prune", json!({ "prefix": "s3://b", "keep_last": 1 }))
+        .fails("s3.prune", json!({ "prefix": "s3://bkt", "keep_last": 1 }))
         .await;
     assert_eq!(cause.kind, FailureKind::Invalid);
 }
@@ -254,7 +254,7 @@ async fn who_was_refused_is_said() {
         ),
         ("UNKNOWN", "wrong", ""),
     ] {
-        let list = json!({ "prefix": "s3://b/", "access_key": key, "secret_key": secret });
+        let list = json!({ "prefix": "s3://bkt/", "access_key": key, "secret_key": secret });
         let (cause, _) = world.fails("s3.list", list).await;
         assert_eq!(cause.kind, FailureKind::Denied, "{cause:?}");
         assert!(
@@ -281,7 +281,7 @@ async fn a_file_that_changes_is_not_put() {
         crate::relay::Harm::None
     })
     .await;
-    let put = json!({ "src": "file", "to": "s3://b/k", "part_size": "5MiB", "endpoint": relay.endpoint });
+    let put = json!({ "src": "file", "to": "s3://bkt/k", "part_size": "5MiB", "endpoint": relay.endpoint });
     let outcome = world.perform("s3.put", put).await;
     assert!(
         matches!(&outcome, Outcome::Failed { .. }) && !outcome.may_have_acted(),
@@ -299,9 +299,9 @@ async fn a_file_that_changes_is_not_put() {
         relay
             .seen()
             .iter()
-            .any(|seen| seen.starts_with("DELETE /b/k?uploadId=")),
+            .any(|seen| seen.starts_with("DELETE /bkt/k?uploadId=")),
         "{:?}",
         relay.seen()
     );
-    assert_eq!(world.text("s3://b/k").await, None);
+    assert_eq!(world.text("s3://bkt/k").await, None);
 }

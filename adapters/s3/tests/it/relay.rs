@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 /// What becomes of a request.
-pub enum Harm {
+pub(crate) enum Harm {
     None,
     /// It is answered by this, and does not reach the server.
     Answer(String),
@@ -21,7 +21,7 @@ pub enum Harm {
 }
 
 /// An answer with a status and an S3 error code.
-pub fn refusal(status: u16, code: &str, headers: &str) -> Harm {
+pub(crate) fn refusal(status: u16, code: &str, headers: &str) -> Harm {
     let body =
         format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>said the relay</Message></Error>");
     let length = body.len();
@@ -30,17 +30,20 @@ pub fn refusal(status: u16, code: &str, headers: &str) -> Harm {
     ))
 }
 
-pub struct Relay {
-    pub endpoint: String,
+pub(crate) struct Relay {
+    pub(crate) endpoint: String,
     seen: Arc<Mutex<Vec<String>>>,
-    pub silent: Arc<tokio::sync::Notify>,
+    pub(crate) silent: Arc<tokio::sync::Notify>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Relay {
     /// Passes requests on to `server`. `harm` is given the method and path (with query) of each, and how often that
     /// method and path was seen before.
-    pub async fn start(server: &str, harm: impl Fn(&str, usize) -> Harm + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(
+        server: &str,
+        harm: impl Fn(&str, usize) -> Harm + Send + Sync + 'static,
+    ) -> Self {
         let server = server.strip_prefix("http://").unwrap().to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -68,8 +71,8 @@ impl Relay {
         }
     }
 
-    /// The requests so far: `PUT /b/k?x=`.
-    pub fn seen(&self) -> Vec<String> {
+    /// The requests so far: `PUT /bkt/k?x=`.
+    pub(crate) fn seen(&self) -> Vec<String> {
         self.seen.lock().unwrap().clone()
     }
 }
@@ -156,11 +159,11 @@ async fn read_head(socket: &mut TcpStream, into: &mut Vec<u8>) -> std::io::Resul
 
 /// Counts, for harm that befalls the first requests only.
 #[derive(Default)]
-pub struct Count(AtomicUsize);
+pub(crate) struct Count(AtomicUsize);
 
 impl Count {
     /// How many there were before this one.
-    pub fn next(&self) -> usize {
+    pub(crate) fn next(&self) -> usize {
         self.0.fetch_add(1, Ordering::SeqCst)
     }
 }

@@ -8,21 +8,21 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-pub const KEY: &str = "AKIATESTKEY";
-pub const SECRET: &str = "test/secret+key";
+pub(crate) const KEY: &str = "AKIATESTKEY";
+pub(crate) const SECRET: &str = "test/secret+key";
 
 /// `s3s-fs` in this process: strict about signatures, checksums and conditions; without versions.
-pub struct Strict {
-    pub endpoint: String,
-    pub root: tempfile::TempDir,
+pub(crate) struct Strict {
+    pub(crate) endpoint: String,
+    pub(crate) root: tempfile::TempDir,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Strict {
-    /// Starts one with an empty bucket `b`.
-    pub async fn start() -> Self {
+    /// Starts one with an empty bucket `bkt`.
+    pub(crate) async fn start() -> Self {
         let root = tempfile::tempdir().unwrap();
-        std::fs::create_dir(root.path().join("b")).unwrap();
+        std::fs::create_dir(root.path().join("bkt")).unwrap();
         let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(root.path()).unwrap());
         builder.set_auth(SimpleAuth::from_single(KEY, SECRET));
         let service = builder.build();
@@ -41,8 +41,8 @@ impl Strict {
     }
 
     /// The bucket's folder, in which each object is a file.
-    pub fn bucket(&self) -> PathBuf {
-        self.root.path().join("b")
+    pub(crate) fn bucket(&self) -> PathBuf {
+        self.root.path().join("bkt")
     }
 }
 
@@ -53,15 +53,15 @@ impl Drop for Strict {
 }
 
 /// `moto_server` in a process of its own: versions and object lock; lax about signatures.
-pub struct Moto {
-    pub endpoint: String,
+pub(crate) struct Moto {
+    pub(crate) endpoint: String,
     child: Child,
 }
 
 impl Moto {
-    /// Starts one with the empty buckets `b`, `versioned` and `locked`. Nothing if it is not installed here, which is a
+    /// Starts one with the empty buckets `bkt`, `versioned` and `locked`. Nothing if it is not installed here, which is a
     /// failure in CI.
-    pub async fn start() -> Option<Self> {
+    pub(crate) async fn start() -> Option<Self> {
         let mut command = Command::new(program());
         command
             .args(["-H", "127.0.0.1", "-p", "0"])
@@ -112,7 +112,7 @@ impl Moto {
         };
         let moto = Self { endpoint, child };
         for (bucket, headers) in [
-            ("b", ""),
+            ("bkt", ""),
             ("versioned", ""),
             ("locked", "x-amz-bucket-object-lock-enabled: true\r\n"),
         ] {
@@ -124,7 +124,7 @@ impl Moto {
     }
 
     /// A request by hand, which must succeed; gives the answer, headers and all.
-    pub async fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
+    pub(crate) async fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
         let host = self.endpoint.strip_prefix("http://").unwrap();
         let mut socket = tokio::net::TcpStream::connect(host).await.unwrap();
         let authorization = format!(

@@ -21,7 +21,7 @@ async fn a_folder_goes_there_and_comes_back() {
             std::fs::write(folder.join(name), text).unwrap();
         }
         let large = world.file("site/large", 9 << 20);
-        let up = json!({ "src": "site", "to": "s3://b/www", "exclude": ["*.tmp"], "delete": true });
+        let up = json!({ "src": "site", "to": "s3://bkt/www", "exclude": ["*.tmp"], "delete": true });
         let (change, summary) = world.foresees("s3.sync", up.clone()).await;
         assert_eq!(change, Change::Would);
         assert!(
@@ -47,14 +47,14 @@ async fn a_folder_goes_there_and_comes_back() {
             .set_modified(modified)
             .unwrap();
         std::fs::remove_file(folder.join("a/b/two")).unwrap();
-        world.put("s3://b/www/a/kept.tmp", "excluded").await;
-        world.put("s3://b/wwwx", "beside").await;
+        world.put("s3://bkt/www/a/kept.tmp", "excluded").await;
+        world.put("s3://bkt/wwwx", "beside").await;
         let (_, output) = world.does("s3.sync", up).await;
         assert_eq!(
             (output["copied"].as_u64(), output["deleted"].as_u64()),
             (Some(1), Some(1))
         );
-        let mut keys = world.keys("s3://b/www").await;
+        let mut keys = world.keys("s3://bkt/www").await;
         keys.sort();
         assert_eq!(
             keys,
@@ -67,7 +67,7 @@ async fn a_folder_goes_there_and_comes_back() {
             ]
         );
 
-        let down = json!({ "from": "s3://b/www", "dest": "copy", "delete": true, "exclude": ["*.tmp"] });
+        let down = json!({ "from": "s3://bkt/www", "dest": "copy", "delete": true, "exclude": ["*.tmp"] });
         std::fs::create_dir(world.path("copy")).unwrap();
         std::fs::write(world.path("copy/surplus"), "x").unwrap();
         let (_, output) = world.does("s3.sync", down.clone()).await;
@@ -81,11 +81,11 @@ async fn a_folder_goes_there_and_comes_back() {
         assert!(copied.contains(&("large".to_owned(), large)));
         assert!(!world.does("s3.sync", down).await.0, "nothing had changed");
 
-        let across = json!({ "from": "s3://b/www", "to": "s3://b/mirror" });
+        let across = json!({ "from": "s3://bkt/www", "to": "s3://bkt/mirror" });
         let (_, output) = world.does("s3.sync", across.clone()).await;
         assert_eq!(output["copied"], 4);
         assert!(!world.does("s3.sync", across).await.0, "nothing had changed");
-        assert_eq!(world.keys("s3://b/mirror/").await.len(), 4);
+        assert_eq!(world.keys("s3://bkt/mirror/").await.len(), 4);
     })
     .await;
 }
@@ -94,12 +94,12 @@ async fn a_folder_goes_there_and_comes_back() {
 async fn an_empty_source_deletes_nothing() {
     let server = Strict::start().await;
     let world = World::new(&server.endpoint);
-    world.put("s3://b/www/a", "a").await;
+    world.put("s3://bkt/www/a", "a").await;
     std::fs::create_dir(world.path("unmounted")).unwrap();
     for arguments in [
-        json!({ "src": "unmounted", "to": "s3://b/www", "delete": true }),
-        json!({ "src": "nowhere", "to": "s3://b/www", "delete": true }),
-        json!({ "from": "s3://b/nothing", "to": "s3://b/www", "delete": true }),
+        json!({ "src": "unmounted", "to": "s3://bkt/www", "delete": true }),
+        json!({ "src": "nowhere", "to": "s3://bkt/www", "delete": true }),
+        json!({ "from": "s3://bkt/nothing", "to": "s3://bkt/www", "delete": true }),
     ] {
         let (cause, acted) = world.fails("s3.sync", arguments).await;
         assert!(
@@ -108,9 +108,12 @@ async fn an_empty_source_deletes_nothing() {
         );
         assert!(!acted);
     }
-    assert_eq!(world.keys("s3://b/www").await, ["www/a"]);
+    assert_eq!(world.keys("s3://bkt/www").await, ["www/a"]);
     let (cause, _) = world
-        .fails("s3.sync", json!({ "from": "s3://b/www", "to": "s3://b/www/in" }))
+        .fails(
+            "s3.sync",
+            json!({ "from": "s3://bkt/www", "to": "s3://bkt/www/in" }),
+        )
         .await;
     assert_eq!(cause.kind, FailureKind::Invalid, "{cause}");
 }
@@ -134,7 +137,7 @@ async fn a_listing_that_breaks_off_deletes_nothing() {
     let world = World::new(&relay.endpoint);
     std::fs::create_dir(world.path("site")).unwrap();
     std::fs::write(world.path("site/0000"), "").unwrap();
-    let sync = json!({ "src": "site", "to": "s3://b/www", "delete": true });
+    let sync = json!({ "src": "site", "to": "s3://bkt/www", "delete": true });
     let (cause, acted) = world.fails("s3.sync", sync.clone()).await;
     assert_eq!((cause.kind, acted), (FailureKind::Denied, false), "{cause}");
     assert!(
@@ -176,7 +179,10 @@ async fn keys_that_lead_elsewhere_are_refused() {
         let relay = Relay::start("http://127.0.0.1:1", move |_, _| Harm::Answer(answer.clone())).await;
         let world = World::new(&relay.endpoint);
         let (cause, acted) = world
-            .fails("s3.sync", json!({ "from": "s3://b/www", "dest": "deep/in/here" }))
+            .fails(
+                "s3.sync",
+                json!({ "from": "s3://bkt/www", "dest": "deep/in/here" }),
+            )
             .await;
         assert_eq!((cause.kind, acted), (FailureKind::Invalid, false), "{cause}");
         assert_eq!(std::fs::read_dir(world.folder.path()).unwrap().count(), 0);

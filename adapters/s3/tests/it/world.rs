@@ -8,19 +8,19 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 /// A service to speak to, a folder for files, and what was said.
-pub struct World {
+pub(crate) struct World {
     adapter: Arc<dyn Adapter>,
-    pub endpoint: String,
-    pub folder: tempfile::TempDir,
-    pub said: Arc<Said>,
-    pub context: Context,
+    pub(crate) endpoint: String,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) said: Arc<Said>,
+    pub(crate) context: Context,
 }
 
 #[derive(Default)]
-pub struct Said(Mutex<String>);
+pub(crate) struct Said(Mutex<String>);
 
 impl Said {
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.0.lock().unwrap().clone()
     }
 }
@@ -33,7 +33,7 @@ impl OutputSink for Said {
 }
 
 impl World {
-    pub fn new(endpoint: &str) -> Self {
+    pub(crate) fn new(endpoint: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let said = Arc::new(Said::default());
         let context = Context {
@@ -49,7 +49,7 @@ impl World {
         }
     }
 
-    pub fn with(&self, mut arguments: Value) -> Value {
+    pub(crate) fn with(&self, mut arguments: Value) -> Value {
         for (name, value) in [
             ("endpoint", self.endpoint.as_str()),
             ("access_key", KEY),
@@ -62,7 +62,7 @@ impl World {
         arguments
     }
 
-    pub fn call(&self, action: &str, step: &str, arguments: Value) -> Call {
+    pub(crate) fn call(&self, action: &str, step: &str, arguments: Value) -> Call {
         let call = conformance::call(action, &self.with(arguments));
         Call {
             step: StepId::from(step),
@@ -70,14 +70,14 @@ impl World {
         }
     }
 
-    pub async fn perform(&self, action: &str, arguments: Value) -> Outcome {
+    pub(crate) async fn perform(&self, action: &str, arguments: Value) -> Outcome {
         self.adapter
             .perform(&self.call(action, "test/step", arguments), &self.context)
             .await
     }
 
     /// Performs what must end well; gives whether something changed, and the output.
-    pub async fn does(&self, action: &str, arguments: Value) -> (bool, Value) {
+    pub(crate) async fn does(&self, action: &str, arguments: Value) -> (bool, Value) {
         match self.perform(action, arguments.clone()).await {
             Outcome::Changed { output } => (true, output),
             Outcome::Unchanged { output } => (false, output),
@@ -86,7 +86,7 @@ impl World {
     }
 
     /// Performs what must fail; gives the cause, and whether it may have acted.
-    pub async fn fails(&self, action: &str, arguments: Value) -> (Cause, bool) {
+    pub(crate) async fn fails(&self, action: &str, arguments: Value) -> (Cause, bool) {
         let outcome = self.perform(action, arguments.clone()).await;
         let cause = outcome
             .cause()
@@ -94,26 +94,26 @@ impl World {
         (cause.clone(), outcome.may_have_acted())
     }
 
-    pub async fn forecast(&self, action: &str, arguments: Value) -> Result<Forecast, Cause> {
+    pub(crate) async fn forecast(&self, action: &str, arguments: Value) -> Result<Forecast, Cause> {
         self.adapter
             .forecast(&self.call(action, "test/step", arguments), &self.context)
             .await
     }
 
-    pub async fn foresees(&self, action: &str, arguments: Value) -> (Change, String) {
+    pub(crate) async fn foresees(&self, action: &str, arguments: Value) -> (Change, String) {
         let forecast = self.forecast(action, arguments.clone()).await;
         let forecast = forecast.unwrap_or_else(|cause| panic!("{action} {arguments}: {cause}"));
         (forecast.change, forecast.summary)
     }
 
-    pub async fn probe(&self, action: &str, arguments: Value) -> Verdict {
+    pub(crate) async fn probe(&self, action: &str, arguments: Value) -> Verdict {
         self.adapter
             .probe(&self.call(action, "test/step", arguments), &self.context)
             .await
     }
 
     /// Performs in a step of its own, then undoes it, twice, by what the forecast remembered.
-    pub async fn does_and_undoes(&self, action: &str, step: &str, arguments: Value) {
+    pub(crate) async fn does_and_undoes(&self, action: &str, step: &str, arguments: Value) {
         let call = self.call(action, step, arguments.clone());
         let before = self.adapter.forecast(&call, &self.context).await.unwrap().before;
         let done = self.adapter.perform(&call, &self.context).await;
@@ -130,25 +130,25 @@ impl World {
         }
     }
 
-    pub async fn undo(&self, call: &Call, before: &Value) -> Outcome {
+    pub(crate) async fn undo(&self, call: &Call, before: &Value) -> Outcome {
         self.adapter.undo(call, before, &self.context).await
     }
 
-    pub async fn perform_call(&self, call: &Call) -> Outcome {
+    pub(crate) async fn perform_call(&self, call: &Call) -> Outcome {
         self.adapter.perform(call, &self.context).await
     }
 
-    pub async fn forecast_call(&self, call: &Call) -> Forecast {
+    pub(crate) async fn forecast_call(&self, call: &Call) -> Forecast {
         self.adapter.forecast(call, &self.context).await.unwrap()
     }
 
     /// Puts a text.
-    pub async fn put(&self, url: &str, text: &str) {
+    pub(crate) async fn put(&self, url: &str, text: &str) {
         self.does("s3.put", json!({ "content": text, "to": url })).await;
     }
 
     /// The object's text; `None` if it is not there.
-    pub async fn text(&self, url: &str) -> Option<String> {
+    pub(crate) async fn text(&self, url: &str) -> Option<String> {
         let dest = self.folder.path().join("text-of");
         match self
             .perform("s3.get", json!({ "from": url, "dest": "text-of" }))
@@ -171,7 +171,7 @@ impl World {
     }
 
     /// The keys below a prefix.
-    pub async fn keys(&self, prefix: &str) -> Vec<String> {
+    pub(crate) async fn keys(&self, prefix: &str) -> Vec<String> {
         let (_, listed) = self.does("s3.list", json!({ "prefix": prefix })).await;
         let keys = listed["objects"].as_array().unwrap().iter();
         keys.map(|object| object["key"].as_str().unwrap().to_owned())
@@ -179,7 +179,7 @@ impl World {
     }
 
     /// A file of so many bytes that do not repeat.
-    pub fn file(&self, name: &str, bytes: usize) -> Vec<u8> {
+    pub(crate) fn file(&self, name: &str, bytes: usize) -> Vec<u8> {
         let mut state = 88_172_645_463_325_252_u64;
         let content: Vec<u8> = std::iter::repeat_with(|| {
             state ^= state << 13;
@@ -194,13 +194,13 @@ impl World {
         content
     }
 
-    pub fn path(&self, name: &str) -> std::path::PathBuf {
+    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
         self.folder.path().join(name)
     }
 }
 
 /// All files below a folder, with their content.
-pub fn files(root: &Path) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn files(root: &Path) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -219,7 +219,7 @@ pub fn files(root: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 /// Does the same with each server.
-pub async fn with_each(test: impl AsyncFn(&World, &str)) {
+pub(crate) async fn with_each(test: impl AsyncFn(&World, &str)) {
     let strict = Strict::start().await;
     test(&World::new(&strict.endpoint), "strict").await;
     if let Some(moto) = Moto::start().await {

@@ -157,10 +157,12 @@ async fn compare_object(
         return Ok(true);
     }
     let object = head(client, place, None).await?;
+    // Not every listing has etags.
+    let md5 = md5.or_else(|| object.as_ref().and_then(|object| object.md5()));
     Ok(match object.as_ref().and_then(|object| object.sha256()) {
         Some(sha256) => sha256 == hex::encode(file.sha256),
+        None if md5.is_some() && md5 == file.md5.map(hex::encode).as_deref() => true,
         // An etag that is no hash says nothing; one that looks like an MD5 may be of an encrypted object.
-        None if md5.is_none() => is_not_older,
-        None => false,
+        None => md5.is_none() && is_not_older,
     })
 }
