@@ -28,4 +28,5 @@ mod serve;
 mod ssh;
 mod terminal;
 mod threads;
+mod transfers;
 mod upgrade;

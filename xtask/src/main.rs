@@ -21,6 +21,7 @@ usage: cargo xtask COMMAND
   dist             build the example agents and the releases that demo and tests use, into target/releases
   bench            measure the engine beside the floors of this machine (release build)
   bench objects    measure s3.* beside Amazon's command line, at one service on this machine
+  bench transfer   measure uploads and downloads beside sftp and rsync (needs sshd)
   ci               what a change must pass: fmt, clippy, docs, generated files, test
   fuzz [SECONDS]   build the fuzz targets, with what they need, and run each for so long (20 if it is not said)
   generate         write the files that are generated from code (schemas, docs/reference/cli.md)";
@@ -35,6 +36,7 @@ fn main() -> Result<()> {
         ["dist"] => dist::releases().map(drop),
         ["bench"] => bench::run(),
         ["bench", "objects"] => bench::objects(),
+        ["bench", "transfer"] => bench::transfer::run(),
         ["ci"] => ci::run(),
         ["fuzz"] => fuzz::run(fuzz::CI_SECONDS),
         ["fuzz", seconds] => fuzz::run(seconds.parse().context("how many seconds for each target?")?),

@@ -14,6 +14,7 @@
 
 pub mod conformance;
 mod context;
+pub mod difference;
 pub mod process;
 mod spawn;
 mod typed;

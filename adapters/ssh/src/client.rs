@@ -84,7 +84,7 @@ pub(crate) struct Connection {
     /// How many permits there are.
     limit: AtomicUsize,
     /// The file transfer of each user.
-    pub(crate) sftp: tokio::sync::Mutex<Vec<(crate::Sudo, Arc<russh_sftp::client::SftpSession>)>>,
+    pub(crate) sftp: tokio::sync::Mutex<Vec<(crate::Sudo, Arc<crate::files::Sftp>)>>,
     /// Carries our bytes, so it must live as long as we do.
     _via: Option<Arc<Connection>>,
 }

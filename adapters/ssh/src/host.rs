@@ -5,9 +5,9 @@ use crate::client::Connection;
 use crate::command::Command;
 use crate::connections::{Pool, Slot};
 use crate::exec::{self, ByteStream};
+use crate::files::Sftp;
 use caxplan_adapter::Context;
 use caxplan_model::{Cause, FailureEffect, FailureKind, Outcome};
-use russh_sftp::client::SftpSession;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -170,13 +170,14 @@ impl Host {
     ///
     /// # Errors
     /// [`Broken::NeverStarted`] if there is no connection or no file transfer.
-    pub async fn sftp(&self, sudo: &Sudo, context: &Context) -> Result<Arc<SftpSession>, Broken> {
+    pub(crate) async fn sftp(&self, sudo: &Sudo, context: &Context) -> Result<Arc<Sftp>, Broken> {
         let connection = self.connect(context).await?;
         let sudo = match sudo {
             Sudo::Root if connection.reach.user == "root" => Sudo::No,
             sudo => sudo.clone(),
         };
         let mut sessions = connection.sftp.lock().await;
+        sessions.retain(|(_, session)| !session.is_broken());
         if let Some((_, session)) = sessions.iter().find(|(user, _)| *user == sudo) {
             return Ok(Arc::clone(session));
         }
@@ -200,7 +201,7 @@ impl Host {
                         .request_subsystem(true, "sftp")
                         .await
                         .map_err(|error| unable(error.to_string()))?;
-                    SftpSession::new(channel.into_stream())
+                    Sftp::start(channel.into_stream())
                         .await
                         .map_err(|error| unable(error.to_string()))
                 }
@@ -208,7 +209,7 @@ impl Host {
                     let command = Command::script(SFTP_SERVER).sudo(sudo.clone());
                     let session = Session::beside(&connection, &self.name).await?;
                     let stream = exec::open(session, &self.name, &command, context).await?;
-                    SftpSession::new(stream)
+                    Sftp::start(stream)
                         .await
                         .map_err(|error| unable(error.to_string()))
                 }
@@ -217,14 +218,6 @@ impl Host {
         let session = Arc::new(self.unless_cancelled(context, started).await?);
         sessions.push((sudo, Arc::clone(&session)));
         Ok(session)
-    }
-
-    /// Lets go of the file transfer of a user, because it has failed; the next one who asks gets another.
-    pub async fn forget_sftp(&self, session: &Arc<SftpSession>, context: &Context) {
-        if let Ok(connection) = self.connect(context).await {
-            let mut sessions = connection.sftp.lock().await;
-            sessions.retain(|(_, kept)| !Arc::ptr_eq(kept, session));
-        }
     }
 
     /// Lets go of the connection, such that the next command opens another: the host is about to go down, or was.

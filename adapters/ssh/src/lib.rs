@@ -10,6 +10,7 @@ mod command;
 mod config;
 mod connections;
 mod exec;
+mod files;
 mod host;
 mod known_hosts;
 mod reach;
@@ -21,6 +22,7 @@ pub use captured::Captured;
 pub use command::{Command, shell_word};
 pub use connections::Connections;
 pub use exec::ByteStream;
+pub use files::{FileState, SshDownload, SshFile, SshTemplate, SshUpload};
 pub use host::{Broken, Exit, Finished, Host};
 pub use sudo::Sudo;
 
@@ -33,6 +35,12 @@ pub fn adapter() -> Arc<dyn Adapter> {
 }
 
 /// The adapter, on connections that others use too.
-pub fn adapter_through(_connections: &Arc<Connections>) -> Arc<dyn Adapter> {
-    Arc::new(ActionSet::new("ssh"))
+pub fn adapter_through(connections: &Arc<Connections>) -> Arc<dyn Adapter> {
+    Arc::new(
+        ActionSet::new("ssh")
+            .with_through::<SshUpload, Connections>(connections)
+            .with_through::<SshDownload, Connections>(connections)
+            .with_through::<SshTemplate, Connections>(connections)
+            .with_through::<SshFile, Connections>(connections),
+    )
 }

@@ -3,7 +3,6 @@
 mod absent;
 mod content;
 mod copy;
-mod diff;
 mod directory;
 mod line;
 mod owner;

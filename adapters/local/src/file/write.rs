@@ -1,9 +1,8 @@
 //! `file.write`: a file with this content.
 
 use super::content::{Content, mode_of, restore};
-use super::diff::diff;
 use super::owner::{group_id, own_ids, user_id};
-use caxplan_adapter::{Action, Call, Change, Context, Forecast, async_trait, changes};
+use caxplan_adapter::{Action, Call, Change, Context, Forecast, async_trait, changes, difference};
 use caxplan_model::{ActionSpec, Cause, FailureEffect, Outcome, UndoSupport, Value, Verdict};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -101,7 +100,7 @@ impl FileWrite {
         if was != is {
             parts.push("owner".to_owned());
         }
-        let (removed, added, diff) = diff(old, new);
+        let (removed, added, diff) = difference::of(old, new);
         if removed + added > 0 {
             parts.push(format!("{removed} lines out, {added} in"));
         }

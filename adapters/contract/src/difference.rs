@@ -9,7 +9,7 @@ const AROUND: usize = 2;
 const LINES_MAX: usize = 40;
 
 /// How many lines go and come, and the difference: lines that each begin with a line's end.
-pub(super) fn diff(old: &str, new: &str) -> (usize, usize, String) {
+pub fn of(old: &str, new: &str) -> (usize, usize, String) {
     let diff = TextDiff::from_lines(old, new);
     let count = |tag| {
         diff.iter_all_changes()
