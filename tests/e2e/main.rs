@@ -26,6 +26,7 @@ mod s3;
 mod schedule;
 mod serve;
 mod ssh;
+mod systemd;
 mod terminal;
 mod threads;
 mod transfers;

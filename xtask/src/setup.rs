@@ -4,7 +4,7 @@ use crate::shell;
 use anyhow::{Result, bail};
 use std::path::Path;
 
-/// A program that tests start, and the Debian package that brings it.
+/// A program that tests start (or the path of a file that they need), and the Debian package that brings it.
 struct Needed {
     program: &'static str,
     package: &'static str,
@@ -16,6 +16,11 @@ const NEEDED: &[Needed] = &[
     Needed {
         program: "cron",
         package: "cron",
+    },
+    // adapters/systemd/tests: a user's systemd and its bus, known by a file.
+    Needed {
+        program: "/usr/lib/systemd/user/dbus.socket",
+        package: "dbus-user-session",
     },
     // tests/support/hosts.rs: hosts with systemd and addresses of their own.
     Needed {
@@ -122,7 +127,7 @@ fn apt_get(arguments: &[&str]) -> Result<()> {
     shell::run_command(&words, &mut command)
 }
 
-/// Whether a program is on the search path, or where only root's search path has it.
+/// Whether a program is on the search path, or where only root's search path has it; or a file is where its path says.
 fn is_there(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)

@@ -7,8 +7,10 @@ use std::sync::Arc;
 pub(crate) fn registry(dir: &StateDir) -> Registry {
     let mut adapters = caxplan_local::adapters();
     adapters.push(caxplan_caxton::adapter());
-    adapters.push(caxplan_ssh::adapter());
-    adapters.push(caxplan_systemd::adapter());
+    // One connection to each host, whoever needs it.
+    let connections = Arc::new(caxplan_ssh::Connections::new());
+    adapters.push(caxplan_ssh::adapter_through(&connections));
+    adapters.push(caxplan_systemd::adapter_through(&connections));
     adapters.push(caxplan_s3::adapter());
     adapters.push(Arc::new(RunAdapter::new(dir.clone())));
     Registry::new(adapters)
