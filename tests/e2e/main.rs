@@ -2,6 +2,7 @@
 
 mod account;
 mod adapters;
+mod aegiskv;
 mod child;
 mod cli;
 mod crash;

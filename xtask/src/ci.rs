@@ -1,6 +1,6 @@
 //! What a change must pass.
 
-use crate::{fuzz, shell, test};
+use crate::{fuzz, runbooks, shell, test};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 
@@ -40,7 +40,8 @@ fn compare_generated() -> Result<()> {
     write_generated(fresh.path())?;
     let mut stale = Vec::new();
     let schemas = SCHEMAS.map(|kind| format!("schemas/{kind}.schema.json"));
-    for name in schemas.into_iter().chain(PAGES.map(|(page, _)| page.to_owned())) {
+    let pages = PAGES.map(|(page, _)| page).into_iter().chain([runbooks::PAGE]);
+    for name in schemas.into_iter().chain(pages.map(str::to_owned)) {
         let committed = std::fs::read(shell::root().join(&name)).unwrap_or_default();
         if std::fs::read(fresh.path().join(&name))? != committed {
             stale.push(name);
@@ -92,5 +93,6 @@ fn write_generated(root: &Path) -> Result<()> {
         let text = shell::output(&[&[caxplan], arguments].concat())?;
         std::fs::write(&path, text).with_context(|| path.display().to_string())?;
     }
-    Ok(())
+    let path = root.join(runbooks::PAGE);
+    std::fs::write(&path, runbooks::page()?).with_context(|| path.display().to_string())
 }

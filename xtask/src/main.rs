@@ -7,6 +7,7 @@ mod dist;
 mod fuzz;
 mod hosts;
 mod python;
+mod runbooks;
 mod setup;
 mod shell;
 mod test;
@@ -24,7 +25,7 @@ usage: cargo xtask COMMAND
   bench transfer   measure uploads and downloads beside sftp and rsync (needs sshd)
   ci               what a change must pass: fmt, clippy, docs, generated files, test
   fuzz [SECONDS]   build the fuzz targets, with what they need, and run each for so long (20 if it is not said)
-  generate         write the files that are generated from code (schemas, docs/reference/cli.md)";
+  generate         write the files that are generated from code (schemas, docs/reference, docs/runbooks.md)";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
