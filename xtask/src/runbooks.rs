@@ -48,13 +48,19 @@ pub(crate) fn page() -> Result<String> {
             plans.join(", ")
         )
     }));
-    amiss.extend(
-        found
-            .tests
-            .iter()
-            .filter(|(plan, _)| !root.join(plan).exists())
-            .map(|(plan, tests)| format!("{} says it runs {plan}, which is not there", tests[0].0)),
-    );
+    for (plan, tests) in &found.tests {
+        for (file, function) in tests {
+            if !root.join(plan).exists() {
+                amiss.push(format!(
+                    "{file}: `{function}` says it runs {plan}, which is not there"
+                ));
+            } else if !names(&read(&root.join(file))?, plan) {
+                amiss.push(format!(
+                    "{file}: `{function}` says it runs {plan}, and nothing there names that"
+                ));
+            }
+        }
+    }
     if !amiss.is_empty() {
         bail!("the map of runbooks has gaps:\n  {}", amiss.join("\n  "));
     }
@@ -125,6 +131,15 @@ fn section(
             .map(|heading| format!("{RUNBOOKS}: {file} has no heading \"{heading}\"")),
     );
     Ok(())
+}
+
+/// Whether a test's source speaks of a plan elsewhere than in the comment that says so.
+fn names(source: &str, plan: &str) -> bool {
+    let stem = Path::new(plan).file_stem().unwrap_or_default().to_string_lossy();
+    let code = source
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("// Runs "));
+    code.into_iter().any(|line| line.contains(&*stem))
 }
 
 /// The headings of a page of Markdown with their levels, without what looks like one in a block of code.
