@@ -6,7 +6,7 @@ use crate::{Node, log};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::net::UdpSocket;
 
 /// What a node believes of another.
@@ -61,8 +61,11 @@ impl Members {
         others.map(|(_, member)| member.address.clone()).collect()
     }
 
-    fn list(&self) -> Value {
-        let alive = self.by_id.iter().filter(|(_, member)| !member.has_left);
+    /// Those that were heard of lately: what one node is about to forget, another must not bring back.
+    fn list(&self, limit: Duration) -> Value {
+        let alive = self.by_id.iter().filter(|(id, member)| {
+            **id == self.own || (!member.has_left && member.seen.elapsed() < limit / 2)
+        });
         alive
             .map(|(id, member)| json!({"id": id, "addr": member.address}))
             .collect()
@@ -183,10 +186,9 @@ impl Gossip {
     }
 
     fn list(&self) -> Value {
-        self.node
-            .members
-            .lock()
-            .map_or(Value::Null, |members| members.list())
+        self.node.members.lock().map_or(Value::Null, |members| {
+            members.list(self.node.settings.dead_timeout)
+        })
     }
 
     fn peers(&self) -> Vec<String> {
