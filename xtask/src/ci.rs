@@ -93,6 +93,5 @@ fn write_generated(root: &Path) -> Result<()> {
         let text = shell::output(&[&[caxplan], arguments].concat())?;
         std::fs::write(&path, text).with_context(|| path.display().to_string())?;
     }
-    let path = root.join(runbooks::PAGE);
-    std::fs::write(&path, runbooks::page()?).with_context(|| path.display().to_string())
+    runbooks::write(root)
 }

@@ -25,7 +25,8 @@ usage: cargo xtask COMMAND
   bench transfer   measure uploads and downloads beside sftp and rsync (needs sshd)
   ci               what a change must pass: fmt, clippy, docs, generated files, test
   fuzz [SECONDS]   build the fuzz targets, with what they need, and run each for so long (20 if it is not said)
-  generate         write the files that are generated from code (schemas, docs/reference, docs/runbooks.md)";
+  generate         write the files that are generated from code (schemas, docs/reference, docs/runbooks.md)
+  runbooks         write docs/runbooks.md alone, for which nothing is built";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -42,6 +43,7 @@ fn main() -> Result<()> {
         ["fuzz"] => fuzz::run(fuzz::CI_SECONDS),
         ["fuzz", seconds] => fuzz::run(seconds.parse().context("how many seconds for each target?")?),
         ["generate"] => ci::generate(),
+        ["runbooks"] => runbooks::write(&shell::root()),
         [] | ["help" | "--help" | "-h"] => {
             shell::say(USAGE);
             Ok(())

@@ -23,6 +23,12 @@ struct Found {
     tests: BTreeMap<String, Vec<(String, String)>>,
 }
 
+/// Writes the page below `root`.
+pub(crate) fn write(root: &Path) -> Result<()> {
+    let path = root.join(PAGE);
+    std::fs::write(&path, page()?).with_context(|| path.display().to_string())
+}
+
 /// The page.
 ///
 /// # Errors
