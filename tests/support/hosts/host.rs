@@ -168,6 +168,8 @@ impl Host {
             .arg(format!("--machine={}", self.namespace()))
             .arg(format!("--hostname={}", self.name))
             .arg(format!("--directory={}", self.root().display()))
+            // Its network is its own: root on it may set routes, as on any machine.
+            .arg("--capability=CAP_NET_ADMIN")
             .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1")
             .stdin(Stdio::null())
             .stdout(console.try_clone().expect("a file can be shared"))
