@@ -29,8 +29,9 @@ impl Cluster {
             fleet: Fleet::new(4),
             sandbox: Sandbox::new(),
         };
-        cluster.write_inventory("three.yaml", 3);
-        cluster.write_inventory("four.yaml", 4);
+        cluster.write_inventory("three.yaml", 3, "3s");
+        cluster.write_inventory("crashed.yaml", 3, "8s");
+        cluster.write_inventory("four.yaml", 4, "3s");
         for host in cluster.fleet.hosts() {
             host.run("useradd --system --home-dir /var/lib/aegiskv --shell /usr/sbin/nologin aegiskv")
                 .expect_code(0);
@@ -38,7 +39,7 @@ impl Cluster {
         cluster
     }
 
-    fn write_inventory(&self, name: &str, count: usize) {
+    fn write_inventory(&self, name: &str, count: usize, forget_after: &str) {
         let mut text = String::from("name: test\ninventory:\n  targets:\n");
         for (index, host) in self.fleet.hosts().iter().take(count).enumerate() {
             let labels = if index == 3 {
@@ -55,7 +56,7 @@ impl Cluster {
         let _ = write!(
             text,
             "  groups:\n    all:\n      vars: {{ssh_user: ops, sudo: true, ssh_config: none, ssh_identity: {}, ssh_known_hosts: {}}}\n  \
-             vars: {{forget_after: 3s, healthy_within: 20s}}\n",
+             vars: {{forget_after: {forget_after}, healthy_within: 20s}}\n",
             self.fleet.identity().display(),
             self.fleet.known_hosts().display(),
         );
@@ -74,7 +75,13 @@ impl Cluster {
 
     /// Runs a plan on the three nodes; what it puts out is shown, so that a test can look for it.
     pub(crate) fn run(&self, plan: &str, arguments: &[&str]) -> Finished {
-        self.run_on("three.yaml", plan, arguments)
+        let after_a_crash = ["sev2-node-failure", "recover-node"].contains(&plan);
+        let inventory = if after_a_crash {
+            "crashed.yaml"
+        } else {
+            "three.yaml"
+        };
+        self.run_on(inventory, plan, arguments)
     }
 
     /// The same with another inventory.

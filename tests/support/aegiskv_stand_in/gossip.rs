@@ -156,9 +156,11 @@ impl Gossip {
             }
             if let Ok(mut members) = self.node.members.lock() {
                 let (own, limit) = (members.own.clone(), self.node.settings.dead_timeout);
+                // Those that did not leave are suspected first, then dead, and pinged all the while.
+                let limit = |member: &Member| if member.has_left { limit } else { limit * 7 / 2 };
                 members
                     .by_id
-                    .retain(|id, member| *id == own || member.seen.elapsed() < limit);
+                    .retain(|id, member| *id == own || member.seen.elapsed() < limit(member));
             }
         }
     }
