@@ -170,6 +170,17 @@ impl Cluster {
         });
     }
 
+    /// Starts a node again that was stopped, once the others have forgotten it: else it would learn of nobody.
+    pub(crate) fn start_again(&self, host: &Host, count: u64) {
+        for other in self.fleet.hosts() {
+            if self.process(other) > 0 {
+                self.wait_members(other, count - 1);
+            }
+        }
+        host.run("systemctl start aegiskv").expect_code(0);
+        self.wait_members(host, count);
+    }
+
     /// The process that the unit runs; 0 if none.
     pub(crate) fn process(&self, host: &Host) -> u32 {
         let said = host.run("systemctl show -p MainPID --value aegiskv").stdout;
