@@ -121,8 +121,7 @@ pub(crate) fn corrupt_data_are_cleared_beside_healthy_nodes_only(cluster: &Clust
         .expect_text("node-1 is not well, and another node must not be taken down or cleared beside it");
     assert_eq!(cluster.process(node), before);
     assert_eq!(node.run("cat /var/lib/aegiskv/wal/wal-1.log").stdout, "garbage\n");
-    cluster.node(1).run("systemctl start aegiskv").expect_code(0);
-    cluster.wait_members(cluster.node(1), 3);
+    cluster.start_again(cluster.node(1), 3);
     // A node goes down while the question waits: refused then, and the node is started again with its data.
     cluster
         .run("recover-corruption", &["-p", "node=node-3"])

@@ -32,8 +32,7 @@ pub(crate) fn a_node_comes_and_goes(cluster: &Cluster) {
         .run_on("four.yaml", "remove-node", &["-y", "-p", "node=node-3"])
         .expect_code(3)
         .expect_text("node-1 is not well");
-    cluster.node(1).run("systemctl start aegiskv").expect_code(0);
-    cluster.wait_members(cluster.node(1), 4);
+    cluster.start_again(cluster.node(1), 4);
     cluster
         .run_on("four.yaml", "remove-node", &["-p", "node=node-3"])
         .expect_code(5);
