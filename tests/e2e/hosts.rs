@@ -80,3 +80,30 @@ fn hosts_behind_a_bastion_are_reached_only_through_it() {
     let straight = std::net::TcpStream::connect((fleet[0].address.as_str(), 22));
     assert!(straight.is_err(), "{straight:?}");
 }
+
+/// For a person who wants to look around: `CAXTON_TEST_HOSTS=3 cargo test -p caxton-tests -- --ignored --nocapture hosts_to_look_around`.
+/// They are there until the file that it names is removed.
+#[test]
+#[ignore = "by hand"]
+fn hosts_to_look_around() {
+    let count = std::env::var("CAXTON_TEST_HOSTS")
+        .ok()
+        .and_then(|count| count.parse().ok());
+    let fleet = Fleet::new(count.unwrap_or(3));
+    let folder = tempfile::tempdir().expect("a folder");
+    let inventory = folder.path().join("hosts.yaml");
+    fleet.inventory(&inventory, "ops");
+    for host in fleet.hosts() {
+        println!(
+            "ssh -i {} -o UserKnownHostsFile={} ops@{}   # {}",
+            fleet.identity().display(),
+            fleet.known_hosts().display(),
+            host.address,
+            host.root().display()
+        );
+    }
+    println!("inventory: {}", inventory.display());
+    while inventory.exists() {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+}

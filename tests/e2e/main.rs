@@ -12,6 +12,7 @@ mod edited;
 mod editor;
 mod engine;
 mod examples;
+mod fleet;
 mod flow;
 mod hosts;
 mod import;
