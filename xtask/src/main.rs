@@ -23,6 +23,7 @@ usage: cargo xtask COMMAND
   bench            measure the engine beside the floors of this machine (release build)
   bench objects    measure s3.* beside Amazon's command line, at one service on this machine
   bench transfer   measure uploads and downloads beside sftp and rsync (needs sshd)
+  bench ssh        measure commands on many hosts beside ssh and Ansible (release build; root, openssh-server)
   ci               what a change must pass: fmt, clippy, docs, generated files, test
   fuzz [SECONDS]   build the fuzz targets, with what they need, and run each for so long (20 if it is not said)
   generate         write the files that are generated from code (schemas, docs/reference, docs/runbooks.md)
@@ -39,6 +40,8 @@ fn main() -> Result<()> {
         ["bench"] => bench::run(),
         ["bench", "objects"] => bench::objects(),
         ["bench", "transfer"] => bench::transfer::run(),
+        ["bench", "ssh"] => bench::ssh::run(),
+        ["bench", "ssh", caxplan] => bench::ssh::measure(std::path::Path::new(caxplan)),
         ["ci"] => ci::run(),
         ["fuzz"] => fuzz::run(fuzz::CI_SECONDS),
         ["fuzz", seconds] => fuzz::run(seconds.parse().context("how many seconds for each target?")?),

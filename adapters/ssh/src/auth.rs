@@ -113,7 +113,7 @@ fn offers(reach: &Reach, identities: Vec<AgentIdentity>, tried: &mut Vec<String>
         match identity {
             AgentIdentity::PublicKey { key, comment } => agent_keys.push((key, comment)),
             AgentIdentity::Certificate { certificate, comment } => {
-                agent_certificates.push((certificate, comment))
+                agent_certificates.push((certificate, comment));
             }
         }
     }

@@ -159,9 +159,10 @@ impl Command {
         let enter = self.enter(token, markers)?;
         let run = self.exec()?;
         // Printed last before the program begins: with it, the program has certainly been started.
-        let go = |receipt: &str| format!("printf '{token} go %s %s {receipt}\\n' \"$$\" \"${{b:--}}\";");
+        let go = |receipt: &str| format!("printf '{token} go %s %s %s\\n' \"$$\" \"${{b:--}}\" {receipt};");
         match (sudo, &self.receipt) {
             (None, None) => {
+                crate::receipts::boot_id(&mut outer);
                 outer.push_str(&enter);
                 outer.push_str(&go("-"));
                 outer.push_str(&run);
@@ -169,7 +170,7 @@ impl Command {
             (None, Some(_)) => {
                 outer.push_str(&enter);
                 crate::receipts::begin(&mut outer, token);
-                outer.push_str(&go("$r"));
+                outer.push_str(&go("\"$r\""));
                 crate::receipts::around(&mut outer, &format!("({run})"));
             }
             (Some(user), receipt) => {
@@ -205,7 +206,6 @@ impl Command {
         Ok(Wire {
             exec: BOOTSTRAP.to_owned(),
             input,
-            sudo: sudo.is_some(),
         })
     }
 
@@ -268,6 +268,14 @@ impl Command {
                 let script = quote(&format!("unset p n b t r d f;{script}"))?;
                 Ok(format!("set --;{set}eval {script}"))
             }
+            // Another shell gets it by a variable, which is seen by its own user alone.
+            Program::Script(shell, script) if is_shell(shell) => {
+                let shell = quote_all(shell.iter().map(String::as_str))?;
+                Ok(format!(
+                    "export CAXPLAN_SCRIPT={};exec {shell} -c 'eval \"unset CAXPLAN_SCRIPT;$CAXPLAN_SCRIPT\"'",
+                    quote(script)?
+                ))
+            }
             Program::Script(shell, script) => {
                 let words = shell.iter().map(String::as_str).chain(["-c", script]);
                 Ok(format!("exec {}", quote_all(words)?))
@@ -288,14 +296,20 @@ fn own_shell(shell: &[String]) -> Option<&[String]> {
     (name == "sh" && options.iter().all(plain)).then_some(options)
 }
 
+/// Whether a program is a POSIX shell, by its name.
+fn is_shell(shell: &[String]) -> bool {
+    let name = shell
+        .first()
+        .map_or("", |path| path.rsplit('/').next().unwrap_or(path));
+    ["sh", "bash", "dash", "ash", "ksh", "mksh", "zsh"].contains(&name)
+}
+
 /// A command as it goes over the wire.
 pub(crate) struct Wire {
     /// What sshd is asked to run.
     pub(crate) exec: String,
     /// What the wrapper, and then the program, reads.
     pub(crate) input: Vec<u8>,
-    /// Whether sudo stands between.
-    pub(crate) sudo: bool,
 }
 
 /// A text as one word of a POSIX shell, without a newline: `$n` must hold one where the word is evaluated.

@@ -49,6 +49,8 @@ pub(crate) struct Pool {
 pub(crate) struct Slot {
     pub(crate) reach: Arc<Reach>,
     current: Mutex<Option<Opening>>,
+    /// The id of the host's boot when it last ran something.
+    pub(crate) boot: Mutex<Option<String>>,
 }
 
 /// A connection that is being opened, or has been.
@@ -63,6 +65,7 @@ impl Pool {
         let slot = Arc::new(Slot {
             reach: Arc::new(reach.clone()),
             current: Mutex::new(None),
+            boot: Mutex::new(None),
         });
         slots.insert(reach, Arc::clone(&slot));
         slot

@@ -1,7 +1,7 @@
 //! One host, as actions see it.
 
 use crate::Sudo;
-use crate::client::Connection;
+use crate::client::{Connection, lock};
 use crate::command::Command;
 use crate::connections::{Pool, Slot};
 use crate::exec::{self, ByteStream};
@@ -9,6 +9,7 @@ use crate::files::Sftp;
 use caxplan_adapter::Context;
 use caxplan_model::{Cause, FailureEffect, FailureKind, Outcome};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// A host that can be reached over SSH. Cheap to make; connects when something is first asked of it.
@@ -18,6 +19,12 @@ pub struct Host {
     pool: Arc<Pool>,
     sudo: Sudo,
 }
+
+/// How often a host may refuse the only channel that we ask for before it is believed.
+const REFUSALS_MAX: u32 = 10;
+
+/// How long to wait before it is asked again.
+const REFUSAL_PAUSE: Duration = Duration::from_millis(100);
 
 /// How a command ended by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -225,6 +232,11 @@ impl Host {
         self.slot.forget();
     }
 
+    /// The host's boot when it last ran something, if it has told.
+    pub(crate) fn boot(&self) -> Option<String> {
+        lock(&self.slot.boot).clone()
+    }
+
     /// Connects and logs in, unless that has been done.
     ///
     /// # Errors
@@ -262,6 +274,7 @@ impl Host {
     pub(crate) async fn session(&self, context: &Context) -> Result<Session, Broken> {
         let opening = async {
             let mut again = true;
+            let mut refusals = 0;
             loop {
                 let connection = self.connect(context).await?;
                 let permits = Arc::clone(&connection.permits);
@@ -281,6 +294,12 @@ impl Host {
                         if connection.permits.available_permits() + 1 < connection.limit() =>
                     {
                         connection.allow_fewer(permit);
+                    }
+                    // What has just ended may still count there.
+                    Err(russh::Error::ChannelOpenFailure(_)) if refusals < REFUSALS_MAX => {
+                        refusals += 1;
+                        drop(permit);
+                        tokio::time::sleep(REFUSAL_PAUSE).await;
                     }
                     Err(russh::Error::ChannelOpenFailure(reason)) => {
                         return Err(self.never(&format!("it allows no session ({reason:?})")));

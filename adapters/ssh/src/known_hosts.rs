@@ -138,7 +138,10 @@ impl KnownHost {
         {
             return Ok(());
         }
-        let denied = |message: String| Cause::new(FailureKind::Denied, message);
+        let denied = |message: String| {
+            Cause::new(FailureKind::Denied, message)
+                .with_detail(serde_json::json!({ "host_key": fingerprint.to_string() }))
+        };
         let kind = key.algorithm();
         if let Some(known) = self
             .with_marker(None)
@@ -209,7 +212,10 @@ impl KnownHost {
             certificate.key_id(),
             self.shown
         );
-        let denied = |message: String| Cause::new(FailureKind::Denied, message);
+        let denied = |message: String| {
+            Cause::new(FailureKind::Denied, message)
+                .with_detail(serde_json::json!({ "host_key": certificate.key_id() }))
+        };
         let authority = PublicKey::new(certificate.signature_key().clone(), "");
         self.check_revoked(&authority)?;
         self.check_revoked(&PublicKey::new(certificate.public_key().clone(), ""))?;

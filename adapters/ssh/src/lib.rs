@@ -10,21 +10,27 @@ mod command;
 mod config;
 mod connections;
 mod exec;
+mod facts;
 mod files;
 mod host;
 mod known_hosts;
 mod reach;
 mod receipts;
+mod run;
 mod said;
 mod sudo;
+mod wait;
 
 pub use captured::Captured;
 pub use command::{Command, shell_word};
 pub use connections::Connections;
 pub use exec::ByteStream;
+pub use facts::SshFacts;
 pub use files::{FileState, SshDownload, SshFile, SshTemplate, SshUpload};
 pub use host::{Broken, Exit, Finished, Host};
+pub use run::{Scalar, SshRun};
 pub use sudo::Sudo;
+pub use wait::SshWait;
 
 use caxplan_adapter::{ActionSet, Adapter};
 use std::sync::Arc;
@@ -38,6 +44,9 @@ pub fn adapter() -> Arc<dyn Adapter> {
 pub fn adapter_through(connections: &Arc<Connections>) -> Arc<dyn Adapter> {
     Arc::new(
         ActionSet::new("ssh")
+            .with_through::<SshRun, Connections>(connections)
+            .with_through::<SshWait, Connections>(connections)
+            .with_through::<SshFacts, Connections>(connections)
             .with_through::<SshUpload, Connections>(connections)
             .with_through::<SshDownload, Connections>(connections)
             .with_through::<SshTemplate, Connections>(connections)

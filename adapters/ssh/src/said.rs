@@ -83,11 +83,6 @@ impl Listener {
         }
     }
 
-    /// What was said so far.
-    pub(crate) fn said(&self) -> &Said {
-        &self.said
-    }
-
     /// What came in place of the wrapper's line.
     pub(crate) fn noise(&self) -> String {
         String::from_utf8_lossy(&self.buffer).trim().to_owned()

@@ -6,6 +6,7 @@
 mod objects;
 mod peers;
 mod scale;
+pub(crate) mod ssh;
 pub(crate) mod transfer;
 
 pub(crate) use objects::run as objects;

@@ -1,0 +1,183 @@
+//! Commands on many hosts: caxplan, `ssh` with a shared connection (ControlMaster), and Ansible, against the same servers in the
+//! same minutes.
+
+use super::{median, ratio, show, timed};
+use crate::shell;
+use anyhow::{Context, Result, bail};
+use caxton_tests::{Account, Sshd};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// How many `ssh` run at a time, and how many targets and forks the others may have: what makes `ssh` fastest here.
+const AT_A_TIME: usize = 50;
+
+/// Runs of which the median is taken.
+const RUNS: usize = 5;
+
+/// The core of Ansible, without collections.
+const ANSIBLE: &str = "ansible-core==2.18.1";
+
+/// Prints a table for each shape: hosts, and commands on each.
+///
+/// # Errors
+/// If there is no sshd here, or who runs it may not make accounts.
+pub(crate) fn run() -> Result<()> {
+    if !Sshd::is_there() || !Account::can_be_made() {
+        bail!("this needs openssh-server, and root to make an account that is logged in to");
+    }
+    shell::run(&["cargo", "build", "--release", "--package", "caxplan", "--locked"])?;
+    let caxplan = shell::target_dir().join("release/caxplan");
+    measure(&caxplan)
+}
+
+/// The same with a program that is built already.
+pub(crate) fn measure(caxplan: &Path) -> Result<()> {
+    let ansible = install_ansible()
+        .map_err(|error| shell::say(&format!("Ansible is left out: {error:#}")))
+        .ok();
+    for (hosts, commands) in [(20, 10), (198, 1)] {
+        let fleet = Fleet {
+            sshd: Sshd::start(hosts),
+            account: Account::ordinary(),
+            folder: tempfile::tempdir().context("a temporary folder")?,
+            hosts,
+            commands,
+        };
+        shell::say(&format!("\n{hosts} hosts × {commands} `true`:"));
+        let cold = median(RUNS, || fleet.ssh(true))?;
+        let warm = median(RUNS, || fleet.ssh(false))?;
+        let ours = median(RUNS, || fleet.caxplan(caxplan, true))?;
+        let reading = median(RUNS, || fleet.caxplan(caxplan, false))?;
+        let row = |what: &str, time: Duration| {
+            shell::say(&format!(
+                "  {what:<56} {:>10}  {:>5.2} × warm ssh, {:>5.2} × cold",
+                show(time),
+                ratio(time, warm),
+                ratio(time, cold)
+            ));
+        };
+        row("ssh, shared connections, opened in it (cold)", cold);
+        row("ssh, shared connections, open before (warm)", warm);
+        row("caxplan, whole process, durable, with receipts", ours);
+        row("caxplan, the same with `changes: false`", reading);
+        if let Some(playbook) = &ansible {
+            row("Ansible, pipelining, its own shared connections", median(1, || fleet.ansible(playbook))?);
+        }
+    }
+    Ok(())
+}
+
+struct Fleet {
+    sshd: Sshd,
+    account: Account,
+    folder: tempfile::TempDir,
+    hosts: usize,
+    commands: usize,
+}
+
+impl Fleet {
+    /// Plain `ssh`, many at a time. The masters are opened in it, or before.
+    fn ssh(&self, cold: bool) -> Result<Duration> {
+        let sockets = tempfile::tempdir_in(self.folder.path()).context("a folder for sockets")?;
+        let mut options = self.sshd.client_options();
+        for option in [
+            "ControlMaster=auto".to_owned(),
+            "ControlPersist=60".to_owned(),
+            format!("ControlPath={}/%h", sockets.path().display()),
+            format!("Port={}", self.sshd.port()),
+            format!("User={}", self.account.name()),
+        ] {
+            options.extend(["-o".to_owned(), option]);
+        }
+        let mut hosts = String::new();
+        for host in 0..self.hosts {
+            writeln!(hosts, "{}", self.sshd.address(host))?;
+        }
+        let list = sockets.path().join("hosts");
+        std::fs::write(&list, &hosts)?;
+        let ssh = format!("ssh {}", options.join(" "));
+        // Each host's commands one after the other, hosts beside each other: the same work as the plan's.
+        let each = |commands: usize| {
+            format!(
+                "xargs -a {} -P {AT_A_TIME} -I H sh -c 'for i in $(seq {commands}); do {ssh} H true || exit; done'",
+                list.display()
+            )
+        };
+        if !cold {
+            timed(Command::new("sh").args(["-c", &each(1)]))?;
+        }
+        let time = timed(Command::new("sh").args(["-c", &each(self.commands)]));
+        let end = format!(
+            "xargs -a {} -P {AT_A_TIME} -I H {ssh} -O exit H 2>/dev/null || :",
+            list.display()
+        );
+        timed(Command::new("sh").args(["-c", &end]))?;
+        time
+    }
+
+    fn caxplan(&self, caxplan: &Path, changes: bool) -> Result<Duration> {
+        let folder = self.folder.path();
+        let inventory = self.sshd.write_inventory(folder, &self.account);
+        let mut plan = format!(
+            "name: bench\ninventory: {inventory}\nmax_parallel: {AT_A_TIME}\nphases:\n  - name: work\n    steps:\n      - foreach_node:\n"
+        );
+        for command in 0..self.commands {
+            writeln!(
+                plan,
+                "          - {{id: s{command}, action: ssh.run, with: {{argv: ['true'], changes: {changes}}}}}"
+            )?;
+        }
+        writeln!(
+            plan,
+            "        in: \"{{{{ targets('group:fleet') }}}}\"\n        max_parallel: {AT_A_TIME}"
+        )?;
+        let file = folder.join("bench.yaml");
+        std::fs::write(&file, plan)?;
+        timed(
+            Command::new(caxplan)
+                .arg("run")
+                .arg(&file)
+                .env("CAXPLAN_STATE_DIR", folder.join("state")),
+        )
+    }
+
+    fn ansible(&self, playbook: &Path) -> Result<Duration> {
+        let folder = self.folder.path();
+        let mut inventory = String::from("[fleet]\n");
+        for host in 0..self.hosts {
+            writeln!(inventory, "{}", self.sshd.address(host))?;
+        }
+        let options = self.sshd.client_options().join(" ");
+        writeln!(
+            inventory,
+            "[fleet:vars]\nansible_user={}\nansible_port={}\nansible_ssh_common_args={options}\nansible_python_interpreter=/usr/bin/python3",
+            self.account.name(),
+            self.sshd.port()
+        )?;
+        std::fs::write(folder.join("hosts"), inventory)?;
+        let mut text = String::from("- hosts: fleet\n  gather_facts: false\n  tasks:\n");
+        for _ in 0..self.commands {
+            text.push_str("    - ansible.builtin.command: 'true'\n");
+        }
+        std::fs::write(folder.join("play.yaml"), text)?;
+        timed(
+            Command::new(playbook)
+                .args(["-i", "hosts", "play.yaml", "-f", &AT_A_TIME.to_string()])
+                .current_dir(folder)
+                .env("ANSIBLE_PIPELINING", "1")
+                .env("ANSIBLE_HOME", folder.join("ansible")),
+        )
+    }
+}
+
+fn install_ansible() -> Result<PathBuf> {
+    let venv = shell::target_dir().join("ansible");
+    let playbook = venv.join("bin/ansible-playbook");
+    if !playbook.is_file() {
+        timed(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+        timed(Command::new(venv.join("bin/pip")).args(["install", "--quiet", ANSIBLE]))?;
+    }
+    Ok(playbook)
+}
