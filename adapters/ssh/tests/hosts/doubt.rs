@@ -112,7 +112,7 @@ async fn a_probe_after_a_crash_decides() {
     let call = world.call(0, "ssh.run", &json!({ "argv": ["touch", file] }));
     // The run must be younger than the host's boot by more than the margin, as all are but the first of a new machine.
     assert_eq!(world.adapter.probe(&call, &quiet).await, Verdict::NotDone);
-    let outcome = performed.await;
+    let outcome = world.adapter.perform(&call, &quiet).await;
     assert!(
         matches!(
             &outcome,
