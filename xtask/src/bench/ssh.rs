@@ -63,7 +63,10 @@ pub(crate) fn measure(caxplan: &Path) -> Result<()> {
         row("caxplan, whole process, durable, with receipts", ours);
         row("caxplan, the same with `changes: false`", reading);
         if let Some(playbook) = &ansible {
-            row("Ansible, pipelining, its own shared connections", median(1, || fleet.ansible(playbook))?);
+            row(
+                "Ansible, pipelining, its own shared connections",
+                median(1, || fleet.ansible(playbook))?,
+            );
         }
     }
     Ok(())
