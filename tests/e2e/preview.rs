@@ -90,6 +90,23 @@ fn what_an_earlier_step_may_change_is_not_called_as_wanted() {
 }
 
 #[test]
+fn what_a_phase_undoes_as_a_whole_can_be_rolled_back() {
+    let sandbox = Sandbox::new();
+    let plan = "name: x\nphases:\n  - name: alone\n    steps:\n      - shell.run: {script: \"true\"}\n  - name: whole\n    \
+                rollback: [{shell.run: {script: \"true\"}}]\n    steps:\n      - shell.run: {script: \"true\"}\n";
+    sandbox.file("plan.yaml", plan);
+    let shown = sandbox.caxplan(&["preview", "plan.yaml"]).expect_code(0).stdout;
+    let listed = shown
+        .lines()
+        .find(|line| line.starts_with("Cannot be rolled back"))
+        .expect("a line");
+    assert!(
+        listed.contains("alone/") && !listed.contains("whole/"),
+        "{listed}"
+    );
+}
+
+#[test]
 fn a_saved_preview_runs_as_long_as_nothing_has_moved() {
     let sandbox = Sandbox::new();
     sandbox.file("plan.yaml", PLAN);

@@ -191,7 +191,12 @@ fn entry(graph: &Graph, at: NodeIndex, depth: u32, forecast: Option<&Forecasted>
             }
             .to_owned();
         }
-        NodeKind::Action(action) => describe(&mut entry, action, forecast),
+        NodeKind::Action(action) => {
+            describe(&mut entry, action, forecast);
+            if entry.can_undo == Some(false) && is_undone_with_its_group(graph, at) {
+                entry.can_undo = Some(true);
+            }
+        }
         NodeKind::Wait { duration } => {
             entry.what = "wait".to_owned();
             entry.summary = length(duration);
@@ -235,6 +240,12 @@ fn describe(entry: &mut Entry, action: &ActionStep, forecast: Option<&Forecasted
         (Undo::Native | Undo::Calls(_), false) => Some(true),
         (Undo::Impossible, false) => Some(false),
     };
+}
+
+/// Whether a group around a step says what undoes all of it, the step included.
+fn is_undone_with_its_group(graph: &Graph, at: NodeIndex) -> bool {
+    let up = |at: &NodeIndex| graph.node(*at).parent;
+    std::iter::successors(up(&at), up).any(|group| !graph.node(group).undo.is_empty())
 }
 
 /// What is still a template is not known yet.
