@@ -1,6 +1,6 @@
 //! The one test command.
 
-use crate::{dist, hosts, setup, shell};
+use crate::{dist, hosts, python, setup, shell};
 use anyhow::Result;
 
 /// Sets up what is missing and runs everything.
