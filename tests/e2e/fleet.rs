@@ -241,9 +241,11 @@ fn a_fleet_is_installed_and_upgraded_without_losing_a_message() {
 fn the_second_host_fails_and_all_hosts_go_back() {
     let cluster = Cluster::on(|| Fleet::new(3));
     let run = cluster.upgrade();
-    cluster.wait_for_step("upgrade/node-1/stop_node");
+    cluster.wait_for_step("upgrade/node-1/replace/stop_node");
     break_release(&cluster.fleet[1]);
-    run.wait().expect_code(3).expect_text("upgrade/node-2/start_node");
+    run.wait()
+        .expect_code(3)
+        .expect_text("upgrade/node-2/replace/start_node");
     cluster.expect_well("1.0.0");
 }
 
@@ -338,7 +340,7 @@ fn in_flight(shown: &Value) -> Vec<String> {
 fn a_host_that_loses_its_power_while_it_restarts_is_put_right_once_it_is_back() {
     let cluster = Cluster::on(|| Fleet::new(3));
     let run = cluster.upgrade();
-    cluster.wait_for_step("upgrade/node-2/stop_node");
+    cluster.wait_for_step("upgrade/node-2/replace/stop_node");
     cluster.fleet[1].crash();
     // What it has half done cannot be undone while it is down: a person is told where everything stands.
     run.wait()
