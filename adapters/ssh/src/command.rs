@@ -17,6 +17,9 @@ const BOOTSTRAP: &str = r#"exec /bin/sh -c 'IFS= read -r p;eval "$p"'"#;
 /// The same as an argument of sudo, in the wrapper's own shell.
 const BOOTSTRAP_WORDS: &str = r#"/bin/sh -c 'IFS= read -r p;eval "$p"'"#;
 
+/// The longest script that is handed over by a variable; Linux takes 128 KiB for one.
+const SCRIPT_MAX: usize = 100 << 10;
+
 /// A command for a host.
 #[derive(Clone, Debug, Default)]
 pub struct Command {
@@ -157,7 +160,7 @@ impl Command {
             crate::receipts::place(&mut outer, receipt)?;
         }
         let enter = self.enter(token, markers)?;
-        let run = self.exec()?;
+        let run = self.exec(sudo.is_none() && self.receipt.is_some())?;
         // Printed last before the program begins: with it, the program has certainly been started.
         let go = |receipt: &str| format!("printf '{token} go %s %s %s\\n' \"$$\" \"${{b:--}}\" {receipt};");
         match (sudo, &self.receipt) {
@@ -181,11 +184,14 @@ impl Command {
                 )
                 .unwrap_or_default();
                 let sudo = format!("sudo -n -u {user} -- {BOOTSTRAP_WORDS}");
+                // The shell that leads the session: what it started is ended through it, whatever sudo makes of signals.
+                let by = |receipt: &str| format!("printf '{token} by %s %s\\n' \"$$\" {receipt};");
                 if receipt.is_some() {
                     crate::receipts::begin(&mut outer, token);
-                    write!(outer, "printf '{token} kept %s\\n' \"$r\";").unwrap_or_default();
+                    outer.push_str(&by("\"$r\""));
                     crate::receipts::around(&mut outer, &sudo);
                 } else {
+                    outer.push_str(&by("-"));
                     outer.push_str("exec ");
                     outer.push_str(&sudo);
                 }
@@ -256,11 +262,14 @@ impl Command {
         }
     }
 
-    /// Becomes the program.
-    fn exec(&self) -> Result<String, Cause> {
+    /// Becomes the program. In a child of the wrapper, `$$` would be the wrapper's id: a script gets a shell of its own there.
+    fn exec(&self, in_child: bool) -> Result<String, Cause> {
         match &self.program {
             // The same shell does it in place: one process fewer, and the script stands in no process list.
-            Program::Script(shell, script) if let Some(options) = own_shell(shell) => {
+            Program::Script(shell, script)
+                if let Some(options) = own_shell(shell)
+                    && (!in_child || script.len() > SCRIPT_MAX) =>
+            {
                 let set = match options {
                     [] => String::new(),
                     options => format!("set {};", options.join(" ")),

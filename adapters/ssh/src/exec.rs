@@ -22,12 +22,18 @@ const LEAK_GRACE: Duration = Duration::from_millis(500);
 /// How long ending a cancelled command may take in all, before it is given up: two seconds of grace, and the way there.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
-/// Ends a process and all of its group: by SIGTERM, and after two seconds by SIGKILL. `$1` is its id.
-const KILL: &str = r#"p=PID;g=$p;s=
-read -r s 2>/dev/null </proc/$p/stat||s=
-case $s in ?*) set -- ${s##*) };g=$3;;esac
-t(){ kill -s "$1" -- "-$g" 2>/dev/null||kill -s "$1" "$p" 2>/dev/null||:;}
-lives(){ kill -s 0 -- "-$g" 2>/dev/null||kill -s 0 "$p" 2>/dev/null;}
+/// How long a channel that we have closed may take to be closed by the host.
+const CLOSE_MAX: Duration = Duration::from_secs(2);
+
+/// Ends the groups of the processes `PIDS` and the processes themselves: by SIGTERM, and after two seconds by SIGKILL.
+const KILL: &str = r#"all=
+for p in PIDS;do
+  g=$p;s=;read -r s 2>/dev/null </proc/$p/stat||s=
+  case $s in ?*) set -- ${s##*) };g=$3;;esac
+  all="$all -$g $p"
+done
+t(){ for x in $all;do kill -s "$1" -- "$x" 2>/dev/null||:;done;}
+lives(){ for x in $all;do kill -s 0 -- "$x" 2>/dev/null&&return 0;done;return 1;}
 waits(){ i=0;while lives;do i=$((i+1));[ $i -le "$1" ]||return 0;sleep 0.1 2>/dev/null||sleep 1;done;}
 t TERM;waits 20
 if lives;then t KILL;waits 20;fi
@@ -135,16 +141,24 @@ pub(crate) async fn run(
     if !ended {
         let stopped = stop(&mut reading, &mut read, &write, &connection).await;
         let _ = write.close().await;
-        drop(permit);
+        tokio::spawn(closed(read, permit));
         return Err(stopped);
     }
     let _ = write.close().await;
-    drop(permit);
+    tokio::spawn(closed(read, permit));
     let why = match reading.closed {
         true => "sshd closed its channel without telling how it ended".to_owned(),
         false => format!("the connection broke: {}", connection.end()),
     };
     reading.finish(&why)
+}
+
+/// Waits until the host has closed a channel too, for it counts there until then, and gives its place in the queue to the
+/// next one.
+async fn closed(mut read: ChannelReadHalf, permit: Option<tokio::sync::OwnedSemaphorePermit>) {
+    let closing = async { while read.wait().await.is_some() {} };
+    let _ = tokio::time::timeout(CLOSE_MAX, closing).await;
+    drop(permit);
 }
 
 impl Reading<'_> {
@@ -324,20 +338,25 @@ async fn stop(
     write: &ChannelWriteHalf<Msg>,
     connection: &Arc<crate::client::Connection>,
 ) -> Broken {
-    let pid = reading.said.pid;
+    // The shell before sudo first, for its group is there as long as it is.
+    let pids: Vec<String> = [reading.said.outer, reading.said.pid]
+        .into_iter()
+        .flatten()
+        .map(|pid| pid.to_string())
+        .collect();
+    let pids = pids.join(" ");
     let sudo = reading.command.sudo.clone();
     let host = reading.host;
     let kill = async {
-        let _ = write.signal(Sig::TERM).await;
         // sshd passes signals to what belongs to the user who logged in; what sudo has started is reached by sudo alone.
-        if let Some(pid) = pid {
+        if !pids.is_empty() {
             let quiet = Context::detached(".");
-            let command =
-                Command::script_for(vec!["sh".to_owned()], KILL.replace("PID", &pid.to_string())).sudo(sudo);
+            let command = Command::script_for(vec!["sh".to_owned()], KILL.replace("PIDS", &pids)).sudo(sudo);
             let session = Session::beside(connection, host).await?;
             let (finished, _) = Box::pin(run(session, host, &command, &quiet)).await?;
             Ok::<_, Broken>(finished.stdout.text().trim() == "gone")
         } else {
+            let _ = write.signal(Sig::TERM).await;
             tokio::time::sleep(Duration::from_secs(2)).await;
             let _ = write.signal(Sig::KILL).await;
             Ok(false)

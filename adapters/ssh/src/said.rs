@@ -10,6 +10,8 @@ pub(crate) struct Said {
     pub(crate) word: String,
     /// The process id of the shell, which is the program's own, or its parent's.
     pub(crate) pid: Option<u32>,
+    /// The process id of the shell before sudo, if there is one.
+    pub(crate) outer: Option<u32>,
     /// The id of the host's boot.
     pub(crate) boot: Option<String>,
     /// Whether a receipt was wanted, and is kept.
@@ -19,6 +21,14 @@ pub(crate) struct Said {
 }
 
 impl Said {
+    fn note_receipt(&mut self, word: &str) {
+        match word {
+            "kept" => self.receipt = Some(true),
+            "none" => self.receipt = Some(false),
+            _ => {}
+        }
+    }
+
     /// Whether the program has begun.
     pub(crate) fn begun(&self) -> bool {
         self.word == "go"
@@ -63,15 +73,14 @@ impl Listener {
             let mut word = || words.next().unwrap_or_default().to_owned();
             self.said.word = word();
             match self.said.word.as_str() {
-                "kept" => self.said.receipt = Some(word() == "kept"),
+                "by" => {
+                    self.said.outer = word().parse().ok();
+                    self.said.note_receipt(&word());
+                }
                 "go" => {
                     self.said.pid = word().parse().ok();
                     self.said.boot = Some(word()).filter(|boot| boot != "-" && !boot.is_empty());
-                    match word().as_str() {
-                        "kept" => self.said.receipt = Some(true),
-                        "none" => self.said.receipt = Some(false),
-                        _ => {}
-                    }
+                    self.said.note_receipt(&word());
                     return Some((self.said.clone(), std::mem::take(&mut self.buffer)));
                 }
                 "refused" => {
@@ -95,7 +104,7 @@ mod tests {
 
     #[test]
     fn the_line_is_found_among_noise_and_in_pieces() {
-        let text = b"Welcome!\nno newlineTOKEN kept kept\nlecture\nTOKEN go 42 b-1 -\nout\nput";
+        let text = b"Welcome!\nno newlineTOKEN by 40 kept\nlecture\nTOKEN go 42 b-1 -\nout\nput";
         for size in [1, 2, 7, text.len()] {
             let mut listener = Listener::new("TOKEN");
             let mut found = None;
@@ -114,6 +123,7 @@ mod tests {
             let said = Said {
                 word: "go".to_owned(),
                 pid: Some(42),
+                outer: Some(40),
                 boot: Some("b-1".to_owned()),
                 receipt: Some(true),
                 found: None,
