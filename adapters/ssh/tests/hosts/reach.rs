@@ -442,7 +442,7 @@ async fn waiting_sees_a_host_go_down_and_come_back() {
 }
 
 #[tokio::test]
-async fn files_and_streams_go_over_the_same_connection() {
+async fn streams_go_over_one_connection() {
     if !Sshd::is_there() || !Account::can_be_made() {
         return;
     }
@@ -451,20 +451,7 @@ async fn files_and_streams_go_over_the_same_connection() {
     let context = Context::detached(".");
     let call = world.call(0, "ssh.run", &json!({}));
     let host = world.connections.host(&call, None, &context).expect("it is one");
-    let folder = world.account.folder();
     for sudo in [caxplan_ssh::Sudo::No, caxplan_ssh::Sudo::Root] {
-        let sftp = host.sftp(&sudo, &context).await.expect("there is file transfer");
-        let path = text(&folder.path().join(format!("{sudo:?}")));
-        sftp.create(&path)
-            .await
-            .expect("it is made")
-            .shutdown()
-            .await
-            .expect("it is closed");
-        let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&path).expect("it is there"));
-        assert_eq!(owner == 0, sudo == caxplan_ssh::Sudo::Root);
-        let again = host.sftp(&sudo, &context).await.expect("it is kept");
-        assert!(std::sync::Arc::ptr_eq(&sftp, &again));
         let command = caxplan_ssh::Command::script("id -u; cat").sudo(sudo);
         let mut stream = host.open(&command, &context).await.expect("it starts");
         stream.write_all(b"through").await.expect("it is taken");
