@@ -67,7 +67,7 @@ fn units_do_as_they_are_told_as_root_and_by_sudo() {
              wait | wait | unit: app, state: active, settle: 300ms
              said | journal | unit: app, grep: it works | expect: output.count == 2
              none | journal | unit: app, grep: no such words | expect: output.count == 0
-             read | daemon_reload |
+             read | daemon_reload
              stop | stop | unit: app | expect: \"output.active_state == 'inactive'\"
              down | wait | unit: app, state: inactive
              disable | disable | unit: app | expect: \"output.unit_file_state == 'disabled'\"

@@ -137,6 +137,14 @@ fn kind_of(name: &str) -> (FailureKind, Option<&'static str>) {
                 FailureKind::NotFound,
                 Some("is its name right, and is it installed there?"),
             ),
+            "UnitExists" => (
+                FailureKind::Conflict,
+                Some("a file of the administrator lies where the link would: take it away first"),
+            ),
+            "UnitGenerated" => (
+                FailureKind::Conflict,
+                Some("a generator makes its file at each start"),
+            ),
             "UnitMasked" => (
                 FailureKind::Conflict,
                 Some("systemd.unmask lets it be started again"),

@@ -165,7 +165,7 @@ pub(crate) async fn run(
             },
             () = bus.connection.closed() => return Err(broke(&what, bus)),
             () = context.cancel.cancelled() => {
-                return Err(cancel(bus, &job, &what, unit, &mut announcements).await);
+                return Err(cancel(bus, &job, &what, unit, &mut announcements, context).await);
             }
             _ = speak.tick() => {
                 if let Ok(state) = bus.unit(unit).await {
@@ -188,6 +188,7 @@ async fn cancel(
     what: &str,
     unit: &UnitName,
     announcements: &mut Announcements,
+    context: &Context,
 ) -> Failure {
     let cancelling = async {
         let asked = bus
@@ -216,6 +217,8 @@ async fn cancel(
             bus.on()
         ),
     };
+    // Of a time limit, the engine says only that it passed.
+    context.note(&text);
     Failure::Midway(Cause::new(FailureKind::Cancelled, text))
 }
 
