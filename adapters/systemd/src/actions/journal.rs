@@ -122,6 +122,8 @@ impl ActionThrough<Connections> for ReadJournal {
                 },
                 "required": ["lines", "count"],
             }),
+            // journalctl gets it as an argument.
+            public_arguments: vec!["grep".to_owned()],
             examples: vec![json!({ "unit": "caxton", "since": "10m", "priority": "warning", "lines": 50 })],
             ..reads::<Self>("systemd.journal", "Reads the last lines that a unit wrote")
         }
