@@ -20,11 +20,11 @@ pub struct Host {
     sudo: Sudo,
 }
 
-/// How often a host may refuse the only channel that we ask for before it is believed.
-const REFUSALS_MAX: u32 = 10;
+/// How often a host may refuse a channel before it is believed.
+const REFUSALS_MAX: u32 = 5;
 
 /// How long to wait before it is asked again.
-const REFUSAL_PAUSE: Duration = Duration::from_millis(100);
+const REFUSAL_PAUSE: Duration = Duration::from_millis(50);
 
 /// How a command ended by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -289,17 +289,18 @@ impl Host {
                             permit: Some(permit),
                         });
                     }
+                    // What has just ended may still count there for a moment.
+                    Err(russh::Error::ChannelOpenFailure(_)) if refusals < REFUSALS_MAX => {
+                        refusals += 1;
+                        tokio::time::sleep(REFUSAL_PAUSE).await;
+                        drop(permit);
+                    }
                     // The host allows fewer than we thought. It has others of ours: this one waits until one of them ends.
                     Err(russh::Error::ChannelOpenFailure(_))
                         if connection.permits.available_permits() + 1 < connection.limit() =>
                     {
+                        refusals = 0;
                         connection.allow_fewer(permit);
-                    }
-                    // What has just ended may still count there.
-                    Err(russh::Error::ChannelOpenFailure(_)) if refusals < REFUSALS_MAX => {
-                        refusals += 1;
-                        drop(permit);
-                        tokio::time::sleep(REFUSAL_PAUSE).await;
                     }
                     Err(russh::Error::ChannelOpenFailure(reason)) => {
                         return Err(self.never(&format!("it allows no session ({reason:?})")));

@@ -206,7 +206,8 @@ async fn many_calls_share_one_connection_and_its_channels() {
     }
     let log = world.fleet.log(0);
     assert_eq!(log.matches("Accepted publickey").count(), 1, "{log}");
-    assert!(!log.contains("no more sessions"), "{log}");
+    // sshd may still count a channel whose end it has told us of; it is then asked again.
+    assert!(log.matches("no more sessions").count() < 5, "{log}");
 }
 
 #[tokio::test]
