@@ -62,8 +62,15 @@ struct Sent {
 async fn ask(session: &Session, host: &str, command: &Command, context: &Context) -> Result<Sent, Broken> {
     let token = token();
     let as_root = session.connection.reach.user == "root";
+    // Under names of their own: a resumed engine ends what it finds on its own machine under the usual ones, and a host may be
+    // that machine. What runs on a host is decided by its receipt.
+    let markers: Vec<(String, String)> = context
+        .markers
+        .iter()
+        .map(|(name, value)| (name.replacen("CAXPLAN_", "CAXPLAN_SSH_", 1), value.clone()))
+        .collect();
     let wire = command
-        .wire(&token, &context.markers, as_root)
+        .wire(&token, &markers, as_root)
         .map_err(Broken::NeverStarted)?;
     let name = command.name();
     session.channel.exec(true, wire.exec).await.map_err(|error| {

@@ -104,7 +104,7 @@ impl Fleet {
         // Each host's commands one after the other, hosts beside each other: the same work as the plan's.
         let each = |commands: usize| {
             format!(
-                "xargs -a {} -P {AT_A_TIME} -I H sh -c 'for i in $(seq {commands}); do {ssh} H true || exit; done'",
+                "xargs -a {} -P {AT_A_TIME} -I @@ sh -c 'for i in $(seq {commands}); do {ssh} @@ true </dev/null || exit 1; done'",
                 list.display()
             )
         };
@@ -113,7 +113,7 @@ impl Fleet {
         }
         let time = timed(Command::new("sh").args(["-c", &each(self.commands)]));
         let end = format!(
-            "xargs -a {} -P {AT_A_TIME} -I H {ssh} -O exit H 2>/dev/null || :",
+            "xargs -a {} -P {AT_A_TIME} -I @@ {ssh} -O exit @@ 2>/dev/null || :",
             list.display()
         );
         timed(Command::new("sh").args(["-c", &end]))?;
@@ -134,7 +134,7 @@ impl Fleet {
         }
         writeln!(
             plan,
-            "        in: \"{{{{ targets('group:fleet') }}}}\"\n        max_parallel: {AT_A_TIME}"
+            "        in: \"{{{{ targets('group:fleet') }}}}\"\n        batch_size: 100%"
         )?;
         let file = folder.join("bench.yaml");
         std::fs::write(&file, plan)?;
