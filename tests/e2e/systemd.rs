@@ -182,6 +182,33 @@ fn a_rollback_restores_what_ran_and_what_was_enabled() {
 }
 
 #[test]
+fn a_unit_file_that_makes_a_service_fail_is_rolled_back_and_the_service_runs() {
+    let (fleet, sandbox) = world("ops");
+    let host = &fleet[0];
+    put(host, "app.service", STAYS);
+    host.run("systemctl enable --now app").expect_code(0);
+    run(
+        &sandbox,
+        "file | unit | unit: app, drop_in: bad, content: \"[Service]\\nExecStart=\\nExecStart=sh -c 'sleep 1; exit 7'\\n\"
+         again | restart | unit: app, settle: 4s | on_failure: rollback",
+    )
+    .expect_code(3)
+    .expect_text("it exited with status 7");
+    assert_eq!(said(host, "systemctl is-active app"), "active");
+    assert_eq!(
+        said(host, "systemctl show -P DropInPaths -P NeedDaemonReload app"),
+        "no"
+    );
+    assert!(
+        said(
+            host,
+            "tr '\\0' ' ' < /proc/$(systemctl show -P MainPID app)/cmdline"
+        )
+        .starts_with("sleep infinity")
+    );
+}
+
+#[test]
 fn a_host_that_dies_in_mid_restart_leaves_a_doubt_that_the_probe_decides() {
     let (fleet, sandbox) = world("root");
     let host = &fleet[0];

@@ -21,6 +21,20 @@ pub(crate) struct Bridge {
     pub(crate) keeper: Box<dyn Send>,
 }
 
+impl Bridge {
+    /// Reads a line of at most `length_max` bytes, and nothing beyond it.
+    pub(crate) async fn first_line(&mut self, length_max: usize) -> io::Result<String> {
+        let mut line = Vec::new();
+        loop {
+            match self.output.read_u8().await? {
+                b'\n' => return Ok(String::from_utf8_lossy(&line).into_owned()),
+                byte if line.len() < length_max => line.push(byte),
+                _ => return Err(io::Error::other("the bridge's first line is too long")),
+            }
+        }
+    }
+}
+
 impl Socket for Bridge {
     type ReadHalf = Reader;
     type WriteHalf = Writer;

@@ -8,7 +8,7 @@ use caxplan_adapter::Context;
 use caxplan_model::{Cause, FailureKind};
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use zbus::connection::Builder;
 use zbus::{Connection, DynamicType, Message, OwnedObjectPath, OwnedVariant};
 
@@ -16,8 +16,9 @@ const DESTINATION: &str = "org.freedesktop.systemd1";
 const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 pub(crate) const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 
-/// How long a bus may take to let us in: what a busy host needs to start the bridge, and more.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a bus may take to let us in: SSH's own time limit of connecting, by way of a jump host, and what a busy host needs
+/// to start the bridge.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// How long one call may take. Reading all unit files again takes long on a slow machine with many.
 const CALL_TIMEOUT: Duration = Duration::from_secs(90);
@@ -25,11 +26,22 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(90);
 /// How many messages may wait: a machine that starts hundreds of units tells us of each.
 const QUEUED_MAX: NonZeroUsize = NonZeroUsize::new(1024).expect("it is not 0");
 
+/// Our own time, in microseconds since 1970.
+fn our_time() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, micros)
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// A connection to one systemd, for one call. (Opening it takes milliseconds beside an SSH connection that is open
 /// anyway; keeping it would take one of the host's few sessions.)
 pub(crate) struct Bus<'a> {
     pub(crate) connection: Connection,
     pub(crate) place: &'a Place,
+    /// The time on that machine at a moment, in microseconds since 1970; ours if it did not say.
+    clock: (Instant, u64),
 }
 
 impl<'a> Bus<'a> {
@@ -39,24 +51,40 @@ impl<'a> Bus<'a> {
     /// Nothing was done. Cancel safe.
     pub(crate) async fn open(place: &'a Place, context: &Context) -> Result<Self, Cause> {
         let opening = async {
-            let (builder, said) = match place.dial(context).await? {
-                Dialled::System => (Builder::system(), None),
-                Dialled::User => (Builder::session(), None),
-                Dialled::Address(address) => (Builder::address(address.as_str()), None),
-                Dialled::Bridge(bridge, said) => (Builder::socket(bridge), Some(said)),
+            let mut said = None;
+            let mut now_us = None;
+            let builder = match place.dial(context).await? {
+                Dialled::System => Builder::system(),
+                Dialled::User => Builder::session(),
+                Dialled::Address(address) => Builder::address(address.as_str()),
+                Dialled::Bridge {
+                    bridge,
+                    said: listener,
+                    now_us: now,
+                } => {
+                    said = Some(listener);
+                    now_us = now;
+                    Builder::socket(bridge)
+                }
             };
+            let clock = (Instant::now(), now_us.unwrap_or_else(our_time));
             let built = builder
                 .max_queued(QUEUED_MAX)
                 .method_timeout(CALL_TIMEOUT)
                 .build();
-            match tokio::time::timeout(CONNECT_TIMEOUT, built).await {
-                Ok(Ok(connection)) => Ok(Self { connection, place }),
-                Ok(Err(error)) => {
-                    // What the bridge had to say may come a moment after its end.
-                    tokio::task::yield_now().await;
-                    let said = said.map(|said| said.text()).unwrap_or_default();
-                    Err(place.explain(&error, &said))
-                }
+            let connection = built.await.map_err(|error| {
+                let said = said.map(|said| said.text()).unwrap_or_default();
+                place.explain(&error, &said)
+            })?;
+            Ok(Self {
+                connection,
+                place,
+                clock,
+            })
+        };
+        let opening = async {
+            match tokio::time::timeout(CONNECT_TIMEOUT, opening).await {
+                Ok(opened) => opened,
                 Err(_) => Err(Cause::new(
                     FailureKind::Timeout,
                     format!(
@@ -143,17 +171,10 @@ impl<'a> Bus<'a> {
             .map_err(|error| error.reading(&format!("read the state of {name}"), self.on()))
     }
 
-    /// The time on that machine, in microseconds since 1970. Ours if it does not say.
-    pub(crate) async fn now(&self, context: &Context) -> u64 {
-        let ours = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX));
-        if self.place.has_our_clock() {
-            return ours;
-        }
-        let said = self.place.run(&["date", "+%s"], b"", context).await.ok();
-        said.and_then(|ran| ran.stdout.trim().parse::<u64>().ok())
-            .map_or(ours, |seconds| seconds.saturating_mul(1_000_000))
+    /// The time on that machine, in microseconds since 1970.
+    pub(crate) fn now(&self) -> u64 {
+        let (at, time) = self.clock;
+        time.saturating_add(micros(at.elapsed()))
     }
 
     /// Lets systemd read its unit files again.

@@ -127,8 +127,8 @@ impl Acting<'_> {
     }
 
     /// The status as an output.
-    pub(crate) async fn output(&self, state: &UnitState) -> Value {
-        state.output(self.bus.now(self.context).await)
+    pub(crate) fn output(&self, state: &UnitState) -> Value {
+        state.output(self.bus.now())
     }
 
     /// Lets the unit run, or not, as it did before. Idempotent.

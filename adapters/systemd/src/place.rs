@@ -17,8 +17,15 @@ const HERE: &str = "local";
 /// The program that lends its standard input and output to a bus.
 const BRIDGE: &str = "systemd-stdio-bridge";
 
-/// Enters the user's own bus, wherever the login has not said where that is.
-const USER_BRIDGE: &str = "XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}; export XDG_RUNTIME_DIR; exec systemd-stdio-bridge --user";
+/// Says the time there on a line, and becomes the bridge with its arguments. The user's own bus is where it always is, if the
+/// login has not said where.
+const START_BRIDGE: &str = r#"command -v systemd-stdio-bridge >/dev/null 2>&1 || { echo none; exit 127; }
+export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/run/user/$(id -u)}"
+date +%s
+exec systemd-stdio-bridge "$@""#;
+
+/// The longest first line of a bridge, in bytes.
+const FIRST_LINE_MAX: usize = 64;
 
 /// One systemd: a machine, as whom we are there, and the bus.
 pub(crate) struct Place {
@@ -119,11 +126,6 @@ impl Place {
         self.bus == BusName::User
     }
 
-    /// Whether time here is time there.
-    pub(crate) fn has_our_clock(&self) -> bool {
-        matches!(self.machine, Machine::Here)
-    }
-
     /// Lets go of a connection that turned out to be broken.
     pub(crate) fn forget(&self) {
         if let Machine::Host(host) = &self.machine {
@@ -137,39 +139,63 @@ impl Place {
             (Machine::Here, Sudo::No, BusName::System) => Ok(Dialled::System),
             (Machine::Here, Sudo::No, BusName::User) => Ok(Dialled::User),
             (Machine::Here, Sudo::No, BusName::At(address)) => Ok(Dialled::Address(address.clone())),
-            (Machine::Here, Sudo::Root | Sudo::User(_), _) => self.bridge_here(context),
+            (Machine::Here, Sudo::Root | Sudo::User(_), _) => {
+                let (bridge, said) = self.bridge_here(context)?;
+                self.greet(bridge, said).await
+            }
             (Machine::Host(host), sudo, _) => {
                 let command = Command::new(self.bridge_words()).sudo(sudo.clone());
-                let stream = host.open(&command, context).await.map_err(|broken| {
-                    let cause = broken.into_cause();
-                    match cause.kind {
-                        FailureKind::NotFound => cause.with_hint(NO_BRIDGE),
-                        _ => cause,
-                    }
-                })?;
+                let stream = host.open(&command, context).await.map_err(Broken::into_cause)?;
                 let (output, input) = tokio::io::split(stream);
-                Ok(Dialled::Bridge(
-                    Bridge {
-                        output: Box::new(output),
-                        input: Box::new(input),
-                        keeper: Box::new(()),
-                    },
-                    Said::default(),
-                ))
+                let bridge = Bridge {
+                    output: Box::new(output),
+                    input: Box::new(input),
+                    keeper: Box::new(()),
+                };
+                self.greet(bridge, Said::default()).await
             }
         }
     }
 
-    fn bridge_words(&self) -> Vec<String> {
-        match &self.bus {
-            BusName::System => vec![BRIDGE.to_owned()],
-            BusName::User => ["sh", "-c", USER_BRIDGE].map(str::to_owned).to_vec(),
-            BusName::At(address) => vec![BRIDGE.to_owned(), format!("--bus-path={address}")],
+    /// Takes the first line of a bridge, which is no D-Bus.
+    async fn greet(&self, mut bridge: Bridge, said: Said) -> Result<Dialled, Cause> {
+        let line = bridge.first_line(FIRST_LINE_MAX).await.map_err(|error| {
+            let error = zbus::Error::from(error);
+            self.explain(&error, &said.text())
+        })?;
+        if line == "none" {
+            return Err(Cause::new(
+                FailureKind::NotFound,
+                format!(
+                    "systemd of {} cannot be asked: there is no `{BRIDGE}`",
+                    self.name()
+                ),
+            )
+            .with_hint(NO_BRIDGE));
         }
+        Ok(Dialled::Bridge {
+            bridge,
+            said,
+            now_us: line
+                .parse::<u64>()
+                .ok()
+                .map(|seconds| seconds.saturating_mul(1_000_000)),
+        })
+    }
+
+    fn bridge_words(&self) -> Vec<String> {
+        let argument = match &self.bus {
+            BusName::System => "--system".to_owned(),
+            BusName::User => "--user".to_owned(),
+            BusName::At(address) => format!("--bus-path={address}"),
+        };
+        let mut words = ["sh", "-c", START_BRIDGE, "sh"].map(str::to_owned).to_vec();
+        words.push(argument);
+        words
     }
 
     /// As another user of this machine.
-    fn bridge_here(&self, context: &Context) -> Result<Dialled, Cause> {
+    fn bridge_here(&self, context: &Context) -> Result<(Bridge, Said), Cause> {
         let words = self.as_whom(self.bridge_words());
         let failed = |reason: String| {
             Cause::new(
@@ -193,14 +219,12 @@ impl Place {
         };
         let listener = Said::default();
         tokio::spawn(listener.clone().listen(said));
-        Ok(Dialled::Bridge(
-            Bridge {
-                output: Box::new(output),
-                input: Box::new(input),
-                keeper: Box::new(child),
-            },
-            listener,
-        ))
+        let bridge = Bridge {
+            output: Box::new(output),
+            input: Box::new(input),
+            keeper: Box::new(child),
+        };
+        Ok((bridge, listener))
     }
 
     /// The words that run a program of this machine as whom we are to be.
@@ -304,8 +328,14 @@ pub(crate) enum Dialled {
     System,
     User,
     Address(String),
-    /// Through a program, and what it says on its standard error.
-    Bridge(Bridge, Said),
+    /// Through a program.
+    Bridge {
+        bridge: Bridge,
+        /// What it says on its standard error.
+        said: Said,
+        /// The time there, in microseconds since 1970, if it told.
+        now_us: Option<u64>,
+    },
 }
 
 /// The same context for a program whose output is no output of the step.

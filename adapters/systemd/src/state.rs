@@ -244,14 +244,18 @@ impl UnitState {
 
     /// What an undo restores and a probe compares with.
     pub(crate) fn before(&self) -> Value {
-        serde_json::to_value(Before {
+        serde_json::to_value(self.remembered()).expect("it is plain data")
+    }
+
+    /// The same, to be a part of something else.
+    pub(crate) fn remembered(&self) -> Before {
+        Before {
             unit: self.unit.clone(),
             load_state: self.load_state.clone(),
             active_state: self.active_state.clone(),
             unit_file_state: self.unit_file_state.clone(),
             invocation_id: self.invocation_id.clone(),
-        })
-        .expect("it is plain data")
+        }
     }
 }
 

@@ -126,8 +126,8 @@ impl Wish<'_> {
 
     async fn forecast(&self, place: &Place, context: &Context) -> Result<Forecast, Cause> {
         let bus = Bus::open(place, context).await?;
-        let (state, now) = tokio::join!(bus.look(self.unit), bus.now(context));
-        let state = state.map_err(Failure::cause)?;
+        let state = bus.look(self.unit).await.map_err(Failure::cause)?;
+        let now = bus.now();
         let (unit, on, word, file) = (self.unit, bus.on(), self.deed.word(), &state.unit_file_state);
         let verb = self.verb(&state);
         let (change, summary) = if file.is_empty() && matches!(self.deed, Deed::Enable | Deed::Disable) {
@@ -192,7 +192,7 @@ impl Wish<'_> {
             changed = true;
         }
         let state = bus.look(self.unit).await.map_err(after(changed))?;
-        Ok(outcome(changed, acting.output(&state).await))
+        Ok(outcome(changed, acting.output(&state)))
     }
 
     async fn probe(&self, place: &Place, context: &Context) -> Result<Verdict, Cause> {
@@ -202,7 +202,7 @@ impl Wish<'_> {
             return Ok(Verdict::NotDone);
         }
         Ok(Verdict::Done {
-            output: state.output(bus.now(context).await),
+            output: state.output(bus.now()),
         })
     }
 

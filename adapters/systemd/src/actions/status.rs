@@ -45,8 +45,8 @@ impl ActionThrough<Connections> for ReadStatus {
         let performing = async {
             let place = self.place(through, call, context)?;
             let bus = Bus::open(&place, context).await?;
-            let (state, now) = tokio::join!(bus.look(&self.unit), bus.now(context));
-            let state = state?;
+            let state = bus.look(&self.unit).await?;
+            let now = bus.now();
             context.note(&format!("{} is {} on {}", self.unit, state.shown(now), bus.on()));
             Ok::<_, Failure>(Outcome::Unchanged {
                 output: state.output(now),

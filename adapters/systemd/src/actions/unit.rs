@@ -1,11 +1,13 @@
 //! `systemd.unit`: a unit file, or a drop-in beside one.
 
-use crate::arguments::{UnitName, arguments};
+use crate::arguments::{UnitName, arguments, default_log_lines};
 use crate::bus::Bus;
-use crate::change::outcome;
+use crate::change::{Acting, outcome};
 use crate::diff::unified;
 use crate::failure::Failure;
+use crate::job::Verb;
 use crate::place::Place;
+use crate::state;
 use crate::unit_file::{UnitFile, folder};
 use caxplan_adapter::{ActionThrough, Call, Change, Context, Forecast, async_trait, changes};
 use caxplan_model::{ActionSpec, Cause, FailureKind, Outcome, UndoSupport, Value, Verdict};
@@ -64,6 +66,8 @@ arguments! {
 struct Before {
     path: String,
     file: UnitFile,
+    /// What the unit did.
+    unit: state::Before,
 }
 
 impl Unit {
@@ -174,7 +178,12 @@ impl Unit {
         Ok(Forecast {
             change,
             summary,
-            before: serde_json::to_value(Before { path, file: now }).expect("it is plain data"),
+            before: serde_json::to_value(Before {
+                path,
+                file: now,
+                unit: bus.look(&self.unit).await?.remembered(),
+            })
+            .expect("it is plain data"),
         })
     }
 
@@ -230,7 +239,7 @@ impl Unit {
     }
 
     /// Whether systemd goes by the file, or has forgotten it.
-    fn is_seen(&self, state: &crate::state::UnitState, path: &str) -> bool {
+    fn is_seen(&self, state: &state::UnitState, path: &str) -> bool {
         if self.unit.is_template() {
             return true;
         }
@@ -269,14 +278,29 @@ impl Unit {
             )
         })?;
         let bus = Bus::open(place, context).await?;
-        if UnitFile::read(place, &before.path, context).await? == before.file {
-            // After a crash between the two, only the second is left to do.
-            bus.reload().await?;
-            return Ok(outcome(false, Value::Null));
+        // After a crash between the two, only the second is left to do.
+        let changed = UnitFile::read(place, &before.path, context).await? != before.file;
+        if changed {
+            before.file.put(place, &before.path, context).await?;
         }
-        before.file.put(place, &before.path, context).await?;
         bus.reload().await.map_err(Failure::after_a_change)?;
-        Ok(outcome(true, Value::Null))
+        if self.unit.is_template() {
+            return Ok(outcome(changed, Value::Null));
+        }
+        // What was started since runs as the other file said.
+        let state = bus.look(&self.unit).await.map_err(Failure::after_a_change)?;
+        if before.unit.was_active() && state.invocation_id != before.unit.invocation_id {
+            let acting = Acting {
+                bus: &bus,
+                unit: &self.unit,
+                settle: std::time::Duration::ZERO,
+                log_lines: default_log_lines(),
+                context,
+            };
+            acting.act(Verb::Restart).await.map_err(Failure::after_a_change)?;
+            return Ok(outcome(true, Value::Null));
+        }
+        Ok(outcome(changed, Value::Null))
     }
 }
 

@@ -77,8 +77,8 @@ impl Wait {
     ) -> Result<Result<(UnitState, u64), String>, Cause> {
         let looking = async {
             let bus = Bus::open(place, context).await?;
-            let (state, now) = tokio::join!(bus.look(&self.unit), bus.now(context));
-            let state = state.map_err(Failure::cause)?;
+            let state = bus.look(&self.unit).await.map_err(Failure::cause)?;
+            let now = bus.now();
             if !self.is_so(&state) {
                 return Ok(Err(format!(
                     "{} is {} on {}",
@@ -90,7 +90,7 @@ impl Wait {
             if self.state == Awaited::Active && self.settle != Duration::ZERO {
                 let watched = settle::watch(&bus, &self.unit, self.settle.as_std(), context).await;
                 match watched.map_err(Failure::cause)? {
-                    Settled::Stayed(state) => return Ok(Ok((state, bus.now(context).await))),
+                    Settled::Stayed(state) => return Ok(Ok((state, bus.now()))),
                     Settled::Left(_, why) => return Ok(Err(format!("{} {why} on {}", self.unit, bus.on()))),
                 }
             }
