@@ -60,25 +60,21 @@ fn the_policy_of_the_seed_keeps_its_backups_in_the_object_store() {
         sandbox.file(&format!("root/{component}/file"), component);
     }
     let library = root().join("plans/actions/backup-files.yaml");
+    let seed = std::fs::read_to_string(root().join("tests/fixtures/seeds/backup.yaml")).expect("a seed");
     sandbox.file(
-        "library.yaml",
+        "backup.yaml",
         &format!(
-            "use: {}\nvars:\n  backup_root: {here}/root\n  backup_staging: {here}/staging\n  destination_root: {here}\n",
+            "use: {}\nvars:\n  backup_root: {here}/root\n  backup_staging: {here}/staging\n  destination_root: {here}\n{seed}",
             library.display()
         ),
     );
-    let plan = root().join("tests/fixtures/seeds/backup.yaml");
-    let plan = format!("{}#full_backup", plan.display());
-    let back_up = || caxplan(&sandbox, &store, &["run", &plan, "--use", "library.yaml"]).expect_code(0);
+    let back_up = || caxplan(&sandbox, &store, &["run", "backup.yaml#full_backup"]).expect_code(0);
     back_up();
     let keys = store.keys_of("caxton-backups");
-    assert_eq!(keys.len(), 2, "{keys:?}");
-    assert!(
-        keys[0].starts_with("full_backup/") && keys[0].ends_with("/SHA256SUMS"),
-        "{keys:?}"
-    );
-    assert!(keys[1].ends_with("/files.tar.gz"), "{keys:?}");
+    let names: Vec<&str> = keys.iter().filter_map(|key| key.rsplit('/').next()).collect();
+    assert_eq!(names, ["SHA256SUMS", "files.tar.gz", "since"], "{keys:?}");
+    assert!(keys.iter().all(|key| key.starts_with("full_backup/")), "{keys:?}");
     // Both are younger than the retention.
     back_up();
-    assert_eq!(store.keys_of("caxton-backups").len(), 4);
+    assert_eq!(store.keys_of("caxton-backups").len(), 6);
 }

@@ -59,7 +59,7 @@ fn what_a_plan_put_on_hosts_is_previewed_and_rolled_back() {
         .expect_text("-listen 80")
         .expect_text("+listen 8080")
         .expect_text("1 changed, 1 removed")
-        .expect_text("would remove h2:");
+        .expect_text("would remove h1:");
     let conf = |host: &str| fs::read_to_string(root.join(host).join("site.conf")).expect("it is there");
     assert_eq!(conf("h1"), "listen 80\n");
 

@@ -293,9 +293,12 @@ impl Driver {
             )
             .with_hint("restore it by hand"));
         }
-        for (number, resolved) in calls.iter_mut().enumerate() {
-            // An undo is another request than the step, also for a service that knows requests by their key.
-            resolved.call.step = StepId::new(format!("{}#undo-{}", resolved.call.step, number + 1));
+        if before.is_none() {
+            for (number, resolved) in calls.iter_mut().enumerate() {
+                // What the plan gives is another request than the step, also for a service that knows requests by their
+                // key. An adapter that undoes by itself must know what this very step made.
+                resolved.call.step = StepId::new(format!("{}#undo-{}", resolved.call.step, number + 1));
+            }
         }
         Ok((calls, before))
     }
