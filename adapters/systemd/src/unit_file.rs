@@ -203,7 +203,7 @@ pub(crate) async fn folder(bus: &Bus<'_>) -> Result<String, Failure> {
     let paths = answer
         .body()
         .deserialize::<zbus::OwnedVariant>()
-        .and_then(|value| Ok(Vec::<String>::try_from(value)?))
+        .and_then(Vec::<String>::try_from)
         .map_err(|error| reading(error.into()))?;
     choose(&paths).map(str::to_owned).ok_or_else(|| {
         Failure::Before(Cause::new(

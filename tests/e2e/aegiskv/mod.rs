@@ -3,6 +3,8 @@
 //!
 //! All of it is one test, since hosts take long to make; each part brings the cluster into order first.
 
+#![expect(clippy::print_stderr, reason = "a long test says where it is")]
+
 mod cluster;
 mod daily;
 mod emergency;
@@ -15,10 +17,13 @@ mod upgrade;
 use cluster::Cluster;
 use std::panic::AssertUnwindSafe;
 
+/// A part of the runbook: what it is called, and what tries it.
+type Part = (&'static str, fn(&Cluster));
+
 #[test]
 fn the_aegiskv_runbook_runs_on_three_hosts() {
     let cluster = Cluster::new();
-    let parts: &[(&str, fn(&Cluster))] = &[
+    let parts: &[Part] = &[
         ("daily health check", daily::health_is_checked_on_every_node),
         ("log review", daily::logs_are_reviewed_by_their_words),
         ("metrics review", daily::what_needs_no_dashboard_is_checked),

@@ -18,6 +18,10 @@ pub(crate) fn a_node_comes_and_goes(cluster: &Cluster) {
         .node(4)
         .run("systemctl stop squatter; test ! -e /usr/local/bin/aegiskv && test ! -e /etc/systemd/system/aegiskv.service && test ! -e /etc/aegiskv/config.json")
         .expect_code(0);
+    // What was rolled back had joined: until the others have forgotten it, they would tell it of nobody.
+    for number in 1..=3 {
+        cluster.wait_members(cluster.node(number), 3);
+    }
     cluster
         .run_on("four.yaml", "add-node", &new)
         .expect_code(0)

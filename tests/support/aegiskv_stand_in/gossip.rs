@@ -115,11 +115,9 @@ impl Gossip {
                 continue;
             };
             match kind {
-                "join" => {
-                    if self.hear(id, address) {
-                        log(1, &format!("[node] Node joined: {id} at {address}"));
-                        self.send(address, "sync", self.list()).await;
-                    }
+                "join" if self.hear(id, address) => {
+                    log(1, &format!("[node] Node joined: {id} at {address}"));
+                    self.send(address, "sync", self.list()).await;
                 }
                 // Whoever pings is answered, and not taken for a member.
                 "ping" => self.send(&from.to_string(), "ack", self.list()).await,

@@ -351,7 +351,7 @@ impl Action for S3Delete {
                 // The first failure is told, after all were tried.
                 (Outcome::Failed { .. } | Outcome::Unknown { .. }, _) | (_, Outcome::Unchanged { .. }) => {}
                 (_, Outcome::Changed { .. } | Outcome::Failed { .. } | Outcome::Unknown { .. }) => {
-                    outcome = one
+                    outcome = one;
                 }
             }
         }

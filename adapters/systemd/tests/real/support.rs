@@ -122,6 +122,10 @@ impl Systemd {
     }
 
     /// Arguments about a unit of this systemd.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "so that a call reads as an argument list"
+    )]
     pub(crate) fn with(&self, unit: &str, more: Value) -> Value {
         let mut with = Map::new();
         with.insert("unit".to_owned(), Value::from(unit));

@@ -35,8 +35,11 @@ pub(super) enum Fate {
     Goes,
 }
 
+/// The stretch of time that a moment lies in, as what two moments in the same one share.
+type Bucket = fn(civil::DateTime) -> [i32; 4];
+
 impl Policy {
-    fn buckets(&self) -> [(usize, &'static str, fn(civil::DateTime) -> [i32; 4]); 5] {
+    fn buckets(&self) -> [(usize, &'static str, Bucket); 5] {
         [
             (self.hourly, "hourly", |at| {
                 [

@@ -193,7 +193,7 @@ pub(super) fn file_below(root: &Path, path: &str) -> Result<PathBuf, Cause> {
         !part.contains('\0')
             && matches!(Path::new(part).components().collect::<Vec<_>>()[..], [Component::Normal(name)] if name == *part)
     };
-    if !parts.iter().all(|part| is_plain(&part)) {
+    if !parts.iter().all(is_plain) {
         return Err(refused(
             "a part of its key is empty, `.` or `..`, or has a zero byte".to_owned(),
         ));

@@ -60,10 +60,7 @@ impl Manifest {
         changes: &Changes,
         old: &str,
     ) -> Result<Self, Fault> {
-        let mut manifest = match Self::read(place, old).await? {
-            Some(manifest) => manifest,
-            None => Self::default(),
-        };
+        let mut manifest = Self::read(place, old).await?.unwrap_or_default();
         if place.look(old).await?.is_none() {
             place.make_folder(old, 0o700).await?;
         }

@@ -288,7 +288,7 @@ pub(super) async fn compare(
             }
             (Kind::Link, Kind::Link) if our.target == their.target => {}
             (Kind::File | Kind::Link, Kind::File | Kind::Link) => {
-                changes.add(path, our, Some(their.kind), job)
+                changes.add(path, our, Some(their.kind), job);
             }
             (_, _) => {
                 return Err(Fault::new(

@@ -119,15 +119,18 @@ fn changed(what: &str) -> Fault {
 }
 
 /// What a file shall have when it gets its name.
-fn attributes(job: &Job, file: &New) -> Attributes {
-    let user = job.owner.user;
-    let group = job.owner.group;
-    Attributes {
+async fn attributes(remote: &Remote, job: &Job, file: &New, to: &str) -> Result<Attributes, Fault> {
+    // The protocol sets both or none.
+    let owner = match (job.owner.user, job.owner.group) {
+        (None, None) => None,
+        (Some(user), Some(group)) => Some((user, group)),
+        (Some(_), None) | (None, Some(_)) => remote.look(to).await?.map(|now| job.owner.over(now.owner)),
+    };
+    Ok(Attributes {
         mode: Some(file.item.mode),
-        // Both or none: the protocol has no other way.
-        owner: user.zip(group),
+        owner,
         modified: Some(file.item.modified),
-    }
+    })
 }
 
 async fn send_small(remote: &Remote, job: &Job, file: &New, from: &str, to: &str) -> Result<String, Fault> {
@@ -160,7 +163,7 @@ async fn send_small(remote: &Remote, job: &Job, file: &New, from: &str, to: &str
         }
         futures_util::future::try_join_all(requests).await
     };
-    let attributes = attributes(job, file);
+    let attributes = attributes(remote, job, file, to).await?;
     let (written, set) = tokio::join!(writes, remote.sftp.set_open(&what, &handle, attributes));
     written?;
     set?;
@@ -197,7 +200,7 @@ async fn send_large(remote: &Remote, job: &Job, file: &New, from: &str, to: &str
     }
     remote
         .sftp
-        .set_open(&what, &handle, attributes(job, file))
+        .set_open(&what, &handle, attributes(remote, job, file, to).await?)
         .await?;
     handle.close().await;
     Ok(sent.sha256)
