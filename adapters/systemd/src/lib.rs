@@ -1,6 +1,6 @@
 //! systemd units, over D-Bus: on this machine by its bus, on others through SSH.
 //!
-//! There is one way to ask systemd something, [`bus`], and two ways for it to get there: the bus's socket, or a
+//! There is one way to ask systemd something, `bus`, and two ways for it to get there: the bus's socket, or a
 //! `systemd-stdio-bridge` that runs at the other end of an SSH connection, or of sudo.
 
 mod actions;

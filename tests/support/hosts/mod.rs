@@ -1,7 +1,7 @@
 //! Fleets of real hosts: each with a systemd, an sshd, an address and a disk of its own, on a network of their own.
 //!
 //! They are containers of systemd-nspawn, in network namespaces. What a test needs root for is here and nowhere else. Fleets
-//! of parallel tests have different numbers, and so different names and addresses (see [`slot`]).
+//! of parallel tests have different numbers, and so different names and addresses (see `slot`).
 
 mod command;
 mod host;
