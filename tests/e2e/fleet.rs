@@ -211,7 +211,6 @@ fn break_release(host: &Host) {
 }
 
 #[test]
-#[ignore = "has not been run yet: `cargo test -p caxton-tests fleet:: -- --ignored`"]
 fn a_fleet_is_installed_and_upgraded_without_losing_a_message() {
     let cluster = Cluster::on(|| Fleet::new(3));
     cluster.upgrade().wait().expect_code(0);
@@ -276,7 +275,6 @@ fn a_host_without_room_is_found_before_anything_stops() {
 }
 
 #[test]
-#[ignore = "has not been run yet: `cargo test -p caxton-tests fleet:: -- --ignored`"]
 fn a_fleet_behind_a_bastion_is_upgraded_too() {
     let cluster = Cluster::on(|| Fleet::behind_bastion(3));
     cluster.upgrade().wait().expect_code(0);
