@@ -236,7 +236,6 @@ fn a_fleet_is_installed_and_upgraded_without_losing_a_message() {
 }
 
 #[test]
-#[ignore = "has not been run yet: `cargo test -p caxton-tests fleet:: -- --ignored`"]
 fn the_second_host_fails_and_all_hosts_go_back() {
     let cluster = Cluster::on(|| Fleet::new(3));
     let run = cluster.upgrade();
@@ -249,7 +248,6 @@ fn the_second_host_fails_and_all_hosts_go_back() {
 }
 
 #[test]
-#[ignore = "has not been run yet: `cargo test -p caxton-tests fleet:: -- --ignored`"]
 fn a_host_without_room_is_found_before_anything_stops() {
     let cluster = Cluster::on(|| Fleet::new(3));
     let before = cluster.fleet[0]
