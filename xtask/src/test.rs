@@ -11,7 +11,8 @@ pub(crate) fn all() -> Result<()> {
     let releases = dist::releases()?;
     // The programs under test, without a release number, as a developer builds them.
     shell::run(&["cargo", "build", "--workspace", "--locked"])?;
-    let words = ["cargo", "test", "--workspace", "--locked"];
+    // All of them, also after one that failed: a run of this length should tell everything at once.
+    let words = ["cargo", "test", "--workspace", "--locked", "--no-fail-fast"];
     shell::run_command(
         &words,
         shell::command(&words).env("CAXTON_RELEASES", releases.folder()),
