@@ -1,6 +1,136 @@
-//! What stands behind the tests of SSH: real servers, and the clients that everybody has.
+//! Plans whose commands run on other machines by real SSH servers, and engines killed meanwhile.
 
-use caxton_tests::{Account, Sshd, SshdOptions};
+use caxton_tests::{Account, Random, Sandbox, Sshd, SshdOptions, wait_until};
+use std::time::Duration;
+
+/// How often the engine is killed.
+const KILLS: u32 = 40;
+
+/// Two hosts, and steps that append a line in one write each. They have no probe of the plan's: what became of one that was
+/// under way is known by its receipt alone.
+fn counting_plan(folder: &std::path::Path) -> String {
+    let effects = folder.join("effects").display().to_string();
+    let steps: String = (1..=4)
+        .map(|number| {
+            format!(
+                "          - {{id: s{number}, action: ssh.run, with: {{script: 'sleep 0.01; echo {{{{ target.name }}}}-{number} >> {effects}; sleep 0.01'}}}}\n"
+            )
+        })
+        .collect();
+    format!(
+        "inventory: fleet.yaml\nphases:\n  - name: work\n    steps:\n      - foreach_node:\n{steps}        in: \"{{{{ targets('group:fleet') }}}}\"\n        batch_size: 2\n"
+    )
+}
+
+fn fleet_of_two() -> Option<(Sshd, Sandbox)> {
+    if !Sshd::is_there() {
+        return None;
+    }
+    let fleet = Sshd::start(2);
+    let sandbox = Sandbox::new();
+    fleet.write_inventory(sandbox.path(), &Account::own());
+    Some((fleet, sandbox))
+}
+
+#[test]
+fn an_engine_killed_while_commands_run_on_hosts_does_each_of_them_once() {
+    let Some((_fleet, sandbox)) = fleet_of_two() else {
+        return;
+    };
+    let mut random = Random::from_environment("an_engine_killed_while_commands_run_on_hosts");
+    sandbox.file("plan.yaml", &counting_plan(sandbox.path()));
+    sandbox.file("effects", "");
+    let whole = std::time::Instant::now();
+    sandbox.caxplan(&["run", "plan.yaml"]).expect_code(0);
+    let whole = u64::try_from(whole.elapsed().as_micros()).expect("short");
+    let mut interrupted = 0;
+    for kill in 0..KILLS {
+        sandbox.file("effects", "");
+        let mut run = sandbox.start_caxplan(&["run", "plan.yaml"]);
+        std::thread::sleep(Duration::from_micros(random.below(whole)));
+        run.kill();
+        let runs = sandbox
+            .caxplan(&["runs", "--output", "json"])
+            .expect_code(0)
+            .json();
+        if runs[0]["status"] == "succeeded" {
+            continue;
+        }
+        interrupted += 1;
+        sandbox.caxplan(&["resume", "--last"]).expect_code(0);
+        let mut effects: Vec<String> = sandbox.read("effects").lines().map(str::to_owned).collect();
+        effects.sort_unstable();
+        let mut expected: Vec<String> = (1..=4)
+            .flat_map(|number| [format!("h1-{number}"), format!("h2-{number}")])
+            .collect();
+        expected.sort_unstable();
+        assert_eq!(effects, expected, "kill {kill}");
+    }
+    assert!(
+        interrupted > KILLS / 4,
+        "only {interrupted} of {KILLS} kills hit a run in its middle"
+    );
+}
+
+#[test]
+fn a_resumed_engine_waits_for_the_command_that_its_predecessor_left_running() {
+    let Some((_fleet, sandbox)) = fleet_of_two() else {
+        return;
+    };
+    let folder = sandbox.path().display().to_string();
+    sandbox.file(
+        "plan.yaml",
+        &format!(
+            "inventory: fleet.yaml\nphases:\n  - name: work\n    steps:\n      - id: long\n        target: h1\n        action: ssh.run\n        with: {{script: 'echo begun >> {folder}/effects; sleep 3; echo ended >> {folder}/effects'}}\n"
+        ),
+    );
+    let mut run = sandbox.start_caxplan(&["run", "plan.yaml"]);
+    wait_until("the command", Duration::from_secs(10), || {
+        !sandbox.read("effects").is_empty()
+    });
+    run.kill();
+    sandbox.caxplan(&["resume", "--last"]).expect_code(0);
+    assert_eq!(sandbox.read("effects"), "begun\nended\n");
+}
+
+#[test]
+fn a_command_killed_with_its_engine_is_in_doubt_until_a_person_decides() {
+    let Some((fleet, sandbox)) = fleet_of_two() else {
+        return;
+    };
+    let folder = sandbox.path().display().to_string();
+    sandbox.file(
+        "plan.yaml",
+        &format!(
+            "inventory: fleet.yaml\nphases:\n  - name: work\n    steps:\n      - id: charge\n        target: h1\n        action: ssh.run\n        with: {{script: 'echo charged >> {folder}/effects; sleep 100'}}\n"
+        ),
+    );
+    let mut run = sandbox.start_caxplan(&["run", "plan.yaml"]);
+    wait_until("the effect", Duration::from_secs(10), || {
+        !sandbox.read("effects").is_empty()
+    });
+    run.kill();
+    // The host's processes die too: shell, command and all.
+    let killed = fleet
+        .ssh(0)
+        .arg("pkill -KILL -f '[s]leep 100$'; pkill -KILL -f '[e]cho charged'; true")
+        .status();
+    assert!(killed.expect("ssh is installed").success());
+    sandbox
+        .caxplan(&["resume", "--last"])
+        .expect_code(5)
+        .expect_text("in doubt")
+        .expect_text("--in-doubt");
+    assert_eq!(
+        sandbox.read("effects"),
+        "charged\n",
+        "it was not run again blindly"
+    );
+    sandbox
+        .caxplan(&["resume", "--last", "--in-doubt=assume-done"])
+        .expect_code(0);
+    assert_eq!(sandbox.read("effects"), "charged\n");
+}
 
 #[test]
 fn servers_let_in_by_key_by_certificate_and_by_agent() {
