@@ -1,6 +1,6 @@
 //! Objects of an S3 service: the example, backups that are kept there, and an engine that dies in the middle.
 
-use caxton_tests::{Finished, ObjectStore, Sandbox, root};
+use caxton_tests::{Finished, ObjectStore, Sandbox, Service, root};
 
 /// Runs `caxplan` with the service and its keys in the environment.
 fn caxplan(sandbox: &Sandbox, store: &ObjectStore, arguments: &[&str]) -> Finished {
@@ -77,4 +77,80 @@ fn the_policy_of_the_seed_keeps_its_backups_in_the_object_store() {
     // Both are younger than the retention.
     back_up();
     assert_eq!(store.keys_of("caxton-backups").len(), 6);
+}
+
+/// The keys that a role gets, as the services of a machine and of a container hand them out.
+const LENT: &str = r#"{"Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": "ASIALENT", "SecretAccessKey": "lent-secret-key",
+    "Token": "lent-session-token", "LastUpdated": "2026-01-01T00:00:00Z", "Expiration": "2099-01-01T00:00:00Z"}"#;
+
+/// A plan puts an object with the keys of a role, which stand nowhere else; what it prints holds none of them.
+#[track_caller]
+fn put_by_role(store: &ObjectStore, environment: &[(&str, &str)], role: &str) {
+    let sandbox = Sandbox::new();
+    sandbox.file("plan.yaml", "phases:\n  - {name: one, steps: [{id: put, action: s3.put, with: {content: hello, to: s3://backups/by-role, endpoint: ENDPOINT}}]}\n");
+    let plan = sandbox.read("plan.yaml").replace("ENDPOINT", &store.endpoint());
+    sandbox.file("plan.yaml", &plan);
+    let home = sandbox.path().display().to_string();
+    let environment: Vec<_> = [("HOME", home.as_str())]
+        .into_iter()
+        .chain(environment.iter().copied())
+        .collect();
+    let run = sandbox
+        .caxplan_with(&environment, &["run", "plan.yaml"])
+        .expect_code(0);
+    for secret in ["lent-secret-key", "lent-session-token"] {
+        assert!(
+            !run.stdout.contains(secret) && !run.stderr.contains(secret),
+            "{role}: {secret} is shown"
+        );
+    }
+    assert_eq!(store.keys(), ["by-role"], "{role}");
+}
+
+#[test]
+fn the_role_of_a_machine_signs() {
+    let metadata = Service::start(|path, _| match path {
+        "/latest/api/token" => (200, "token-of-the-machine".to_owned()),
+        "/latest/meta-data/iam/security-credentials/" => (200, "backup-role".to_owned()),
+        "/latest/meta-data/iam/security-credentials/backup-role" => (200, LENT.to_owned()),
+        _ => (404, String::new()),
+    });
+    let store = ObjectStore::start();
+    put_by_role(
+        &store,
+        &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata.url())],
+        "machine",
+    );
+    let asked = metadata.asked();
+    assert_eq!(
+        asked[0].line, "PUT /latest/api/token",
+        "the second version of the service is asked"
+    );
+    assert!(
+        asked[1].text.contains("token-of-the-machine"),
+        "{}",
+        asked[1].text
+    );
+}
+
+#[test]
+fn the_role_of_a_container_signs() {
+    let service = Service::start(|_, _| (200, LENT.to_owned()));
+    let store = ObjectStore::start();
+    let token = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(token.path(), "token-of-the-container").expect("written");
+    let (uri, file) = (
+        format!("{}/v1/credentials", service.url()),
+        token.path().display().to_string(),
+    );
+    let environment = [
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri.as_str()),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", file.as_str()),
+    ];
+    put_by_role(&store, &environment, "container");
+    assert!(
+        service.asked()[0].text.contains("token-of-the-container"),
+        "{}",
+        service.asked()[0].text
+    );
 }

@@ -4,7 +4,7 @@ use caxton_tests::{Account, Random, Sandbox, Sshd, SshdOptions, wait_until};
 use std::time::Duration;
 
 /// How often the engine is killed.
-const KILLS: u32 = 40;
+const KILLS: u32 = 25;
 
 /// Two hosts, and steps that append a line in one write each. They have no probe of the plan's: what became of one that was
 /// under way is known by its receipt alone.
@@ -81,7 +81,7 @@ fn a_resumed_engine_waits_for_the_command_that_its_predecessor_left_running() {
     sandbox.file(
         "plan.yaml",
         &format!(
-            "inventory: fleet.yaml\nphases:\n  - name: work\n    steps:\n      - id: long\n        target: h1\n        action: ssh.run\n        with: {{script: 'echo begun >> {folder}/effects; sleep 3; echo ended >> {folder}/effects'}}\n"
+            "inventory: fleet.yaml\nphases:\n  - name: work\n    steps:\n      - id: long\n        target: h1\n        action: ssh.run\n        with: {{script: 'echo begun >> {folder}/effects; sleep 30; echo ended >> {folder}/effects'}}\n"
         ),
     );
     let mut run = sandbox.start_caxplan(&["run", "plan.yaml"]);
@@ -89,7 +89,11 @@ fn a_resumed_engine_waits_for_the_command_that_its_predecessor_left_running() {
         !sandbox.read("effects").is_empty()
     });
     run.kill();
-    sandbox.caxplan(&["resume", "--last"]).expect_code(0);
+    // Longer than one question to the host waits.
+    sandbox
+        .caxplan(&["resume", "--last"])
+        .expect_code(0)
+        .expect_text("still running on h1; waiting for its end");
     assert_eq!(sandbox.read("effects"), "begun\nended\n");
 }
 

@@ -262,3 +262,38 @@ fn a_host_that_dies_in_mid_restart_leaves_a_doubt_that_the_probe_decides() {
     );
     assert_eq!(started, "2");
 }
+
+#[test]
+fn a_unit_that_finds_no_room_is_left_as_it_was() {
+    let (fleet, sandbox) = world("ops");
+    let host = &fleet[0];
+    put(host, "app.service", STAYS);
+    host.run("systemctl start app").expect_code(0);
+    let before = said(
+        host,
+        "cat /etc/systemd/system/app.service; systemctl show -P MainPID app",
+    );
+    let long = format!(
+        "[Service]\\nExecStart=sleep infinity\\n# {}\\n",
+        "x".repeat(10_000)
+    );
+    let write = format!("u | unit | unit: app, content: \"{long}\"");
+    host.fill_disk();
+    let end = run(&sandbox, &write);
+    host.free_disk();
+    end.expect_code(1).expect_text("o space left");
+    assert_eq!(
+        said(
+            host,
+            "cat /etc/systemd/system/app.service; systemctl show -P MainPID app"
+        ),
+        before
+    );
+    assert_eq!(
+        said(host, "ls -A /etc/systemd/system | grep -c caxplan"),
+        "0",
+        "nothing half written is left"
+    );
+    run(&sandbox, &write).expect_code(0);
+    assert_ne!(said(host, "cat /etc/systemd/system/app.service"), before);
+}

@@ -6,8 +6,7 @@ use crate::reach::Reach;
 use caxplan_model::{Cause, FailureKind};
 use russh::client::{DisconnectReason, Handle, Handler};
 use russh::keys::PublicKeyOrCertificate;
-use russh::{Channel, Preferred, client};
-use std::borrow::Cow;
+use russh::{Channel, client};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -115,12 +114,9 @@ impl Connection {
         let config = Arc::new(client::Config {
             keepalive_interval: reach.keepalive,
             keepalive_max: reach.keepalive_max,
-            preferred: Preferred {
-                key: Cow::Owned(known.algorithms()),
-                host_key_certificates: Cow::Owned(known.certificates()),
-                compression: Cow::Borrowed(&[russh::compression::NONE]),
-                ..Preferred::DEFAULT
-            },
+            preferred: reach
+                .algorithms
+                .preferred(known.algorithms(), known.certificates()),
             nodelay: true,
             ..client::Config::default()
         });

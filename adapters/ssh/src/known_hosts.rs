@@ -32,7 +32,7 @@ struct Line {
 }
 
 /// The order in which kinds of keys are asked for, if nothing is known that says otherwise.
-const ALGORITHMS: [Algorithm; 6] = [
+pub(crate) const ALGORITHMS: [Algorithm; 6] = [
     Algorithm::Ed25519,
     Algorithm::Ecdsa {
         curve: EcdsaCurve::NistP256,

@@ -3,6 +3,8 @@
 //! [`Connections`] holds the connections of the process; [`Host`] is what actions see of one host: run a command, open one as
 //! a stream of bytes, transfer files. Nothing is installed on a host; what is needed there is `/bin/sh`.
 
+mod address;
+mod algorithms;
 mod auth;
 mod captured;
 mod client;
@@ -19,6 +21,7 @@ mod receipts;
 mod run;
 mod said;
 mod sudo;
+mod variables;
 mod wait;
 
 pub use captured::Captured;

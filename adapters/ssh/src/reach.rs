@@ -1,8 +1,11 @@
 //! How to reach a host: what the step, its target and OpenSSH's configuration say, made into one answer.
 
+use crate::address::Written;
+use crate::algorithms::Algorithms;
 use crate::config::Settings;
+use crate::variables::Variables;
 use caxplan_adapter::{Call, Context};
-use caxplan_model::{Cause, FailureKind, Map, Value};
+use caxplan_model::{Cause, FailureKind, Map};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -50,6 +53,7 @@ pub(crate) struct Reach {
     pub(crate) known_hosts: Vec<PathBuf>,
     pub(crate) host_key: HostKeyPolicy,
     pub(crate) connect_timeout: Duration,
+    pub(crate) algorithms: Algorithms,
     pub(crate) keepalive: Option<Duration>,
     pub(crate) keepalive_max: usize,
     pub(crate) sessions_max: usize,
@@ -83,10 +87,7 @@ impl Reach {
     pub(crate) fn of(call: &Call, host: Option<&str>, context: &Context) -> Result<(String, Self), Cause> {
         let empty = Map::new();
         let vars = call.target.as_ref().map_or(&empty, |target| &target.vars);
-        let vars = Variables {
-            vars,
-            folder: &context.plan_dir,
-        };
+        let vars = Variables::new(vars, &context.plan_dir);
         let address = match (host, &call.target) {
             (Some(host), _) => host.to_owned(),
             (None, Some(target)) => vars.text("address")?.unwrap_or_else(|| target.name.clone()),
@@ -264,6 +265,7 @@ impl Reach {
             agent,
             known_hosts,
             host_key: host_key_policy(vars, &settings)?,
+            algorithms: Algorithms::read(&settings)?,
             connect_timeout: match vars.duration("ssh_connect_timeout")? {
                 Some(duration) => duration,
                 None => seconds(&settings, "connecttimeout")?.unwrap_or(CONNECT_TIMEOUT),
@@ -309,126 +311,6 @@ fn host_key_policy(vars: &Variables<'_>, settings: &Settings) -> Result<HostKeyP
             ),
         )
         .with_hint("give the target the variable `ssh_host_key: accept-new`, or `strict`")),
-    }
-}
-
-/// `user@host:port` as somebody wrote it; an IPv6 address with a port stands in brackets.
-#[derive(Debug, PartialEq)]
-struct Written {
-    user: Option<String>,
-    host: String,
-    port: Option<u16>,
-}
-
-impl Written {
-    fn parse(text: &str) -> Result<Self, Cause> {
-        let invalid = || {
-            Cause::new(FailureKind::Invalid, format!("`{text}` is no address of a host")).with_hint(
-                "write `host`, `host:port` or `user@host:port`; an IPv6 address with a port as `[::1]:22`",
-            )
-        };
-        let rest = text.strip_prefix("ssh://").unwrap_or(text).trim_end_matches('/');
-        let (user, rest) = match rest.rsplit_once('@') {
-            Some((user, rest)) => (Some(user.to_owned()), rest),
-            None => (None, rest),
-        };
-        let (host, port) = if let Some(rest) = rest.strip_prefix('[') {
-            let (host, rest) = rest.split_once(']').ok_or_else(invalid)?;
-            (host, rest.strip_prefix(':'))
-        } else {
-            match rest.split_once(':') {
-                Some((_, more)) if more.contains(':') => (rest, None),
-                Some((host, port)) => (host, Some(port)),
-                None => (rest, None),
-            }
-        };
-        let port = port.map(str::parse).transpose().map_err(|_| invalid())?;
-        // A name that begins with a dash, or holds a space, is a mistake in every place that it could be passed to.
-        let bad = |text: &str| text.is_empty() || text.starts_with('-') || text.contains(char::is_whitespace);
-        if bad(host) || user.as_deref().is_some_and(bad) || port == Some(0) {
-            return Err(invalid());
-        }
-        Ok(Self {
-            user,
-            host: host.to_owned(),
-            port,
-        })
-    }
-}
-
-/// A target's variables.
-struct Variables<'a> {
-    vars: &'a Map,
-    folder: &'a Path,
-}
-
-impl Variables<'_> {
-    fn wrong(&self, name: &str, wanted: &str) -> Cause {
-        let value = self.vars.get(name).unwrap_or(&Value::Null);
-        Cause::new(
-            FailureKind::Invalid,
-            format!("the target's variable `{name}` is {value}, which is not {wanted}"),
-        )
-    }
-
-    fn text(&self, name: &str) -> Result<Option<String>, Cause> {
-        match self.vars.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
-            Some(_) => Err(self.wrong(name, "a text")),
-        }
-    }
-
-    fn number(&self, name: &str) -> Result<Option<u64>, Cause> {
-        match self.vars.get(name) {
-            None | Some(Value::Null) => Some(None),
-            Some(Value::Number(number)) => number.as_u64().map(Some),
-            Some(Value::String(text)) => text.parse().ok().map(Some),
-            Some(_) => None,
-        }
-        .ok_or_else(|| self.wrong(name, "a whole number"))
-    }
-
-    fn port(&self, name: &str) -> Result<Option<u16>, Cause> {
-        let port = self.number(name)?.map(u16::try_from).transpose();
-        port.ok()
-            .filter(|port| *port != Some(0))
-            .ok_or_else(|| self.wrong(name, "a port"))
-    }
-
-    fn duration(&self, name: &str) -> Result<Option<Duration>, Cause> {
-        match self.vars.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => match text.parse::<caxplan_model::Duration>() {
-                Ok(duration) => Ok(Some(Duration::from_millis(duration.as_millis()))),
-                Err(_) => Err(self.wrong(name, "a duration such as 10s")),
-            },
-            Some(Value::Number(number)) if number.as_u64() == Some(0) => Ok(Some(Duration::ZERO)),
-            Some(_) => Err(self.wrong(name, "a duration such as 10s")),
-        }
-    }
-
-    fn paths(&self, name: &str, home: &Path) -> Result<Vec<PathBuf>, Cause> {
-        match self.vars.get(name) {
-            None | Some(Value::Null) => Ok(Vec::new()),
-            Some(Value::String(text)) => Ok(vec![self.path(text, home)]),
-            Some(Value::Array(texts)) => texts
-                .iter()
-                .map(|text| match text {
-                    Value::String(text) => Ok(self.path(text, home)),
-                    _ => Err(self.wrong(name, "a path or a list of them")),
-                })
-                .collect(),
-            Some(_) => Err(self.wrong(name, "a path or a list of them")),
-        }
-    }
-
-    /// A path in a plan is relative to the plan's folder.
-    fn path(&self, text: &str, home: &Path) -> PathBuf {
-        match text.strip_prefix("~/") {
-            Some(rest) => home.join(rest),
-            None => self.folder.join(text),
-        }
     }
 }
 

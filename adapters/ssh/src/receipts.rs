@@ -36,6 +36,8 @@ pub(crate) fn place(text: &mut String, receipt: &str) -> Result<(), Cause> {
 /// Afterwards, `$r` says whether it is kept.
 pub(crate) fn begin(text: &mut String, token: &str) {
     boot_id(text);
+    // From here on, a connection that breaks must not end the wrapper when it prints: what it started would have no end.
+    text.push_str("trap : PIPE;");
     write!(
         text,
         "t=;read -r t 2>/dev/null </proc/$$/stat;set -- ${{t##*) }};t=${{20:--}};\

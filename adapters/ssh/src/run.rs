@@ -20,10 +20,6 @@ const BACK_WITHIN: Duration = Duration::from_secs(60);
 /// How long to wait before a host that cannot be reached is tried again.
 const BACK_POLL: Duration = Duration::from_secs(1);
 
-/// How long a probe waits for the end of a command that still runs: less than the engine's limit on a probe (60 s), so that its
-/// answer is heard.
-const PROBE_WAIT: Duration = Duration::from_secs(30);
-
 /// What stands in the place of output that nobody got.
 pub(crate) const OUTPUT_LOST: &str = "[what it wrote after the connection broke is lost]\n";
 
@@ -199,41 +195,37 @@ impl ActionThrough<Connections> for SshRun {
             // There is nothing that could have been done.
             return Verdict::NotDone;
         }
-        let receipt = receipts::name(call);
-        let began = tokio::time::Instant::now();
-        loop {
-            match receipts::fate(&host, &receipt, call, None, context).await {
-                Ok(Fate::Running) if began.elapsed() < PROBE_WAIT => {}
-                Ok(Fate::Running) => {
-                    return Verdict::Unknown {
-                        reason: format!(
-                            "it is still running on {}; resume once more when it has ended",
-                            host.name()
-                        ),
-                    };
-                }
-                Ok(Fate::Ended(code)) if self.ok_codes.contains(&code) => {
-                    return Verdict::Done {
-                        output: output(OUTPUT_LOST, "", code),
-                    };
-                }
-                Ok(Fate::Ended(code)) => {
-                    return Verdict::Unknown {
-                        reason: format!(
-                            "it ended on {} with exit code {code}, and what it did until then stays",
-                            host.name()
-                        ),
-                    };
-                }
-                Ok(Fate::NeverStarted) => return Verdict::NotDone,
-                Ok(Fate::Unknown(reason)) => return Verdict::Unknown { reason },
-                Err(broken) => {
-                    return Verdict::Unknown {
-                        reason: format!("its receipt cannot be read: {}", broken.cause()),
-                    };
-                }
-            }
+        match receipts::fate(&host, &receipts::name(call), call, None, context).await {
+            Ok(Fate::Running) => Verdict::Running {
+                reason: format!("it is still running on {}", host.name()),
+            },
+            Ok(Fate::Ended(code)) if self.ok_codes.contains(&code) => Verdict::Done {
+                output: output(OUTPUT_LOST, "", code),
+            },
+            Ok(Fate::Ended(code)) => Verdict::Unknown {
+                reason: format!(
+                    "it ended on {} with exit code {code}{}, and what it did until then stays",
+                    host.name(),
+                    why(code)
+                ),
+            },
+            Ok(Fate::NeverStarted) => Verdict::NotDone,
+            Ok(Fate::Unknown(reason)) => Verdict::Unknown { reason },
+            Err(broken) => Verdict::Unknown {
+                reason: format!("its receipt cannot be read: {}", broken.cause()),
+            },
         }
+    }
+}
+
+/// The exit code that a shell gives to a program which SIGPIPE has ended.
+const PIPE_CODE: i32 = 128 + 13;
+
+/// What an exit code tells of a command whose connection broke.
+fn why(code: i32) -> &'static str {
+    match code {
+        PIPE_CODE => " (SIGPIPE: it wrote output after the connection had broken)",
+        _ => "",
     }
 }
 
@@ -349,6 +341,9 @@ impl SshRun {
                     ));
                 }
                 Ok(Fate::Ended(code)) => {
+                    if code == PIPE_CODE {
+                        context.note(&format!("it has ended there with exit code {code}{}", why(code)));
+                    }
                     let said = |stream: &str| lost.detail[stream].as_str().unwrap_or_default().to_owned();
                     return self.failure(host, Exit::Code(code), &said("stdout"), &said("stderr"));
                 }

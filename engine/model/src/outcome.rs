@@ -211,6 +211,12 @@ pub enum Verdict {
     },
     /// The effect is not there: the step may run again.
     NotDone,
+    /// The attempt itself is still at work, without the engine that began it. The engine asks again while the step has time
+    /// left.
+    Running {
+        /// Where it runs.
+        reason: String,
+    },
     /// The probe cannot tell.
     Unknown {
         /// Why not.

@@ -466,3 +466,41 @@ async fn streams_go_over_one_connection() {
         .await;
     assert!(matches!(missing, Err(caxplan_ssh::Broken::NeverStarted(_))));
 }
+
+#[tokio::test]
+async fn the_lists_of_algorithms_are_those_of_the_configuration() {
+    if !Sshd::is_there() || !Account::can_be_made() {
+        return;
+    }
+    let options = SshdOptions {
+        config: vec![
+            "KexAlgorithms ecdh-sha2-nistp256".to_owned(),
+            "Ciphers aes128-ctr,aes256-ctr".to_owned(),
+        ],
+        ..SshdOptions::default()
+    };
+    let world = World::of(Sshd::with(1, &options), Account::ordinary());
+    let folder = tempfile::tempdir().expect("a folder");
+    let with = |lines: &str| {
+        let config = folder.path().join("config");
+        std::fs::write(&config, format!("Host *\n{lines}\n")).expect("it is ours");
+        let (world, vars) = (&world, json!({ "ssh_config": text(&config) }));
+        async move { world.script_with(0, "echo in", &vars).await }
+    };
+    refused(
+        &with("").await,
+        FailureKind::Unavailable,
+        &["ecdh-sha2-nistp256", "curve25519-sha256"],
+    );
+    assert_eq!(stdout(&with("KexAlgorithms +ecdh-sha2-*").await), "in\n");
+    refused(
+        &with("KexAlgorithms +ecdh-sha2-*\nCiphers -*-ctr").await,
+        FailureKind::Unavailable,
+        &["aes128-ctr", "chacha20-poly1305@openssh.com"],
+    );
+    refused(
+        &with("Ciphers rot13").await,
+        FailureKind::Invalid,
+        &["config:2", "rot13", "aes256-gcm@openssh.com"],
+    );
+}

@@ -264,7 +264,7 @@ impl Scheduler {
             (ProbeReport::NotDone, None) => {
                 self.run_again(node, attempt, "the probe found no effect of it", turn);
             }
-            (ProbeReport::Unknown { reason }, Some(outcome)) => {
+            (ProbeReport::Unknown { reason } | ProbeReport::Running { reason }, Some(outcome)) => {
                 let why = match outcome.cause().is_some_and(|cause| self.is_retried(node, cause)) {
                     true => {
                         format!("not tried again: it may have acted, and the probe cannot tell: {reason}")
@@ -273,7 +273,7 @@ impl Scheduler {
                 };
                 self.finish_attempt(node, attempt, explained(outcome, &why), None, turn);
             }
-            (ProbeReport::Unknown { reason }, None) => {
+            (ProbeReport::Unknown { reason } | ProbeReport::Running { reason }, None) => {
                 self.resolve_unprobed(node, attempt, format!("the probe cannot tell: {reason}"), turn);
             }
         }

@@ -1,6 +1,6 @@
 //! One attempt at something, from the first call of an adapter to an outcome that is fit for the journal.
 
-use crate::resolve::Resolved;
+use crate::resolve::{READ_TIMEOUT, Resolved};
 use caxplan_adapter::Context;
 use caxplan_core::condition;
 use caxplan_core::template::Scope;
@@ -11,6 +11,9 @@ use std::panic::AssertUnwindSafe;
 
 /// How long an adapter may take to stop after its time limit or an abort, before its attempt is given up as unknown.
 const STOP_WITHIN: std::time::Duration = std::time::Duration::from_secs(15);
+
+/// How long to wait before an attempt that is still at work is asked about again.
+const ASK_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Performs a call within a time limit. Cancel safe in the sense of the contract: `context.cancel` stops it.
 pub(crate) async fn perform(resolved: &Resolved, context: &Context) -> Outcome {
@@ -155,6 +158,39 @@ pub(crate) fn expect(checks: &[Check], scope: &Scope, outcome: Outcome) -> Outco
             cause: Cause::new(kind, message).with_detail(output.clone()),
             effect,
         },
+    }
+}
+
+/// Asks the action itself what became of an attempt. One that is still at work is waited for as long as its step may take.
+pub(super) async fn ask(resolved: &Resolved, before: &Value, context: &Context) -> Verdict {
+    let begun = tokio::time::Instant::now();
+    let mut told = false;
+    loop {
+        let asking = resolved.adapter.probe_from(&resolved.call, before, context);
+        let verdict = within(asking, Some(READ_TIMEOUT), context)
+            .await
+            .unwrap_or_else(|ended| Verdict::Unknown {
+                reason: ended.into_cause().to_string(),
+            });
+        let Verdict::Running { reason } = verdict else {
+            return verdict;
+        };
+        let late = resolved
+            .limit
+            .is_some_and(|limit| begun.elapsed() >= limit.as_std());
+        if late || context.cancel.is_cancelled() {
+            return Verdict::Unknown {
+                reason: format!("{reason}; resume once more when it has ended"),
+            };
+        }
+        if !told {
+            context.note(&format!("{reason}; waiting for its end"));
+            told = true;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(ASK_AGAIN) => {}
+            () = context.cancel.cancelled() => {}
+        }
     }
 }
 

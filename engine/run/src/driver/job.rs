@@ -1,7 +1,7 @@
 //! From commands to work: what a command asks for, resolved, as a future that answers with an event.
 
 use super::Driver;
-use super::attempt::{breach_of, expect, perform, verdict_of, within};
+use super::attempt::{ask, breach_of, expect, perform, verdict_of, within};
 use crate::mask::MASK_IN_BEFORE;
 use crate::orphans::RUN_ID_VARIABLE;
 use crate::output::StepOutput;
@@ -105,7 +105,9 @@ impl Driver {
                 return self.answer(answer(Verdict::Unknown { reason }));
             }
         };
-        resolved.limit = resolved.limit.filter(|_| probe.is_some()).or(Some(READ_TIMEOUT));
+        if probe.is_some() {
+            resolved.limit = resolved.limit.or(Some(READ_TIMEOUT));
+        }
         let before = self
             .scheduler
             .state()
@@ -119,14 +121,7 @@ impl Driver {
                 let outcome = perform(&resolved, &desk.context).await;
                 verdict_of(&outcome, done_when.as_deref(), &scope)
             } else {
-                let asking = resolved
-                    .adapter
-                    .probe_from(&resolved.call, &before, &desk.context);
-                within(asking, resolved.limit, &desk.context)
-                    .await
-                    .unwrap_or_else(|ended| Verdict::Unknown {
-                        reason: ended.into_cause().to_string(),
-                    })
+                ask(&resolved, &before, &desk.context).await
             };
             desk.output.finish();
             let masker = outputs.masker();
@@ -135,7 +130,7 @@ impl Driver {
                     output: masker.value(output),
                 },
                 Verdict::NotDone => Verdict::NotDone,
-                Verdict::Unknown { reason } => Verdict::Unknown {
+                Verdict::Unknown { reason } | Verdict::Running { reason } => Verdict::Unknown {
                     reason: masker.text(&reason),
                 },
             })
