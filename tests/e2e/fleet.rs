@@ -66,11 +66,11 @@ impl Cluster {
     }
 
     fn upgrade(&self) -> Background {
-        self.upgrade_to("1.1.0")
+        self.upgrade_to("1.1.0", &[])
     }
 
     /// Starts the upgrade to a release, also to an older one.
-    fn upgrade_to(&self, version: &str) -> Background {
+    fn upgrade_to(&self, version: &str, more: &[&str]) -> Background {
         let plan = root()
             .join("plans/rolling-upgrade-systemd.yaml")
             .display()
@@ -92,7 +92,11 @@ impl Cluster {
         ] {
             words.extend(["-p".to_owned(), parameter]);
         }
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let words: Vec<&str> = words
+            .iter()
+            .map(String::as_str)
+            .chain(more.iter().copied())
+            .collect();
         self.start(&words)
     }
 
@@ -291,7 +295,7 @@ fn the_engine_killed_again_and_again_finishes_the_upgrade_of_a_fleet() {
     let mut kills = 0;
     for version in ["1.1.0", "1.0.0"].into_iter().cycle() {
         let before = cluster.shown()["id"].clone();
-        let mut run = cluster.upgrade_to(version);
+        let mut run = cluster.upgrade_to(version, &[]);
         wait_until("the run in the journal", Duration::from_secs(60), || {
             cluster.shown()["id"] != before
         });
@@ -335,7 +339,7 @@ fn in_flight(shown: &Value) -> Vec<String> {
 #[test]
 fn a_host_that_loses_its_power_while_it_restarts_is_put_right_once_it_is_back() {
     let cluster = Cluster::on(|| Fleet::new(3));
-    let run = cluster.upgrade();
+    let run = cluster.upgrade_to("1.1.0", &["-p", "rejoin_within=15s"]);
     cluster.wait_for_step("upgrade/node-2/replace/stop_node");
     cluster.fleet[1].crash();
     // What it has half done cannot be undone while it is down: a person is told where everything stands.
