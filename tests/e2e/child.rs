@@ -156,3 +156,129 @@ phases:
     last.sort_unstable();
     assert_eq!(last, ["unfinish-p1", "unfinish-p2", "unmake-p1", "unmake-p2"]);
 }
+
+#[test]
+fn a_child_plan_that_takes_too_long_fails_as_a_whole_and_what_comes_after_it_sees_that() {
+    let sandbox = Sandbox::new();
+    sandbox.file("child.yaml", CHILD);
+    sandbox.file(
+        "plan.yaml",
+        r#"
+phases:
+  - name: a
+    steps:
+      - block:
+          - {id: child, run: child.yaml, params: {name: slow}, timeout: 1s}
+        rescue:
+          - {shell.run: {script: "echo {{ steps.child.status }} >> effects"}, rollback: []}
+"#,
+    );
+    sandbox
+        .caxplan(&["run", "plan.yaml"])
+        .expect_code(0)
+        .expect_text("the time of a/block/child is over");
+    assert_eq!(sandbox.read("effects"), "make-slow\nfailed\n");
+}
+
+#[test]
+fn a_child_plan_may_be_one_of_several_in_a_file() {
+    let sandbox = Sandbox::new();
+    sandbox.file(
+        "calendar.yaml",
+        r#"
+use: [lib.yaml]
+maintenance:
+  daily: [tidy]
+  weekly: [tidy, check]
+"#,
+    );
+    sandbox.file(
+        "lib.yaml",
+        "actions: {tidy: {shell.run: {script: echo tidy >> effects}}, check: {shell.run: {script: echo check >> effects}}}",
+    );
+    sandbox.file(
+        "plan.yaml",
+        "phases: [{name: a, steps: [{run: 'calendar.yaml#weekly'}, {run: 'calendar.yaml#daily'}]}]",
+    );
+    sandbox.caxplan(&["run", "plan.yaml"]).expect_code(0);
+    assert_eq!(sandbox.read("effects"), "tidy\ncheck\ntidy\n");
+    sandbox.file(
+        "plan.yaml",
+        "phases: [{name: a, steps: [{run: 'calendar.yaml#weekyl'}]}]",
+    );
+    sandbox
+        .caxplan(&["run", "plan.yaml"])
+        .expect_code(2)
+        .expect_text("did you mean `weekly`?");
+}
+
+#[test]
+fn a_limit_reaches_child_plans_with_targets_of_their_own_and_those_without() {
+    let sandbox = Sandbox::new();
+    let steps = "phases: [{name: a, steps: [{foreach_node: [{shell.run: {script: 'echo NAME-{{ node.name }} >> effects'}}]}]}]";
+    sandbox.file(
+        "with.yaml",
+        &format!(
+            "inventory: {{targets: {{one: {{}}, three: {{}}}}}}\n{}",
+            steps.replace("NAME", "own")
+        ),
+    );
+    sandbox.file("without.yaml", &steps.replace("NAME", "lent"));
+    sandbox.file(
+        "plan.yaml",
+        "inventory: {targets: {one: {}, two: {}}}\nphases: [{name: a, steps: [{run: with.yaml}, {run: without.yaml}]}]",
+    );
+    sandbox
+        .caxplan(&["run", "plan.yaml", "--limit", "one"])
+        .expect_code(0);
+    assert_eq!(sandbox.read("effects"), "own-one\nlent-one\n");
+    sandbox.caxplan(&["run", "plan.yaml"]).expect_code(0);
+    assert_eq!(
+        sandbox.read("effects").lines().skip(2).collect::<Vec<_>>(),
+        ["own-one", "own-three", "lent-one", "lent-two"]
+    );
+    // A limit that leaves a child nothing to act on is a mistake.
+    sandbox
+        .caxplan(&["run", "plan.yaml", "--limit", "two"])
+        .expect_code(2)
+        .expect_text("with.yaml");
+}
+
+#[test]
+fn a_child_plan_is_undone_by_its_own_rollback_in_place_of_its_steps_also_after_a_crash() {
+    let sandbox = Sandbox::new();
+    sandbox.file("child.yaml", CHILD);
+    sandbox.file(
+        "plan.yaml",
+        r#"
+phases:
+  - name: a
+    steps:
+      - id: first
+        run: child.yaml
+        params: {name: one}
+        rollback: {shell.run: {script: "echo undo-first >> effects"}}
+      - {id: second, run: child.yaml, params: {name: two}}
+"#,
+    );
+    let mut run = sandbox.start_caxplan(&["run", "plan.yaml"]);
+    wait_until("the gate of the child", Duration::from_secs(20), || {
+        sandbox.path().join("waiting").exists()
+    });
+    run.kill();
+    sandbox.file("go", "");
+    sandbox.caxplan(&["resume", "--last"]).expect_code(0);
+    sandbox.caxplan(&["rollback", "--last"]).expect_code(3);
+    assert_eq!(
+        sandbox.read("effects").lines().collect::<Vec<_>>(),
+        [
+            "make-one",
+            "finish-one",
+            "make-two",
+            "finish-two",
+            "unfinish-two",
+            "unmake-two",
+            "undo-first"
+        ]
+    );
+}

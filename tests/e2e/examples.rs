@@ -29,6 +29,27 @@ const EXAMPLES: &[(&str, &[&str], i32, &[&str])] = &[
         3,
         &["keep/backup/copy/copy undone in", "Undone, in this order"],
     ),
+    (
+        "child-secrets.yaml",
+        &["-v"],
+        0,
+        &[
+            "shows Bearer *** to https://db-1.example",
+            "logged in at https://db-1.example",
+        ],
+    ),
+    (
+        "child-invariants.yaml",
+        &["-v"],
+        0,
+        &["main/roll/roll/web-3/undrain", "roll/web-1/after~invariant"],
+    ),
+    (
+        "child-invariants.yaml",
+        &["-p", "alive=2"],
+        1,
+        &["alive was 2, expected >= 3"],
+    ),
     ("phases.yaml", &[], 0, &["stage has 1m", "finish/finish in"]),
     (
         "inventory.yaml",

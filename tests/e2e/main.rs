@@ -4,6 +4,7 @@ mod account;
 mod adapters;
 mod aegiskv;
 mod child;
+mod child_values;
 mod cli;
 mod crash;
 mod documentation;

@@ -1,5 +1,6 @@
 //! Makes the elements of a `foreach`: at load time if its items are known then, else when the run learns them.
 
+use crate::template::{Scope, resolve_map};
 use caxplan_model::{Bindings, Foreach, Graph, Map, Node, NodeIndex, NodeKind, Rolling, StepId, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -205,8 +206,47 @@ fn bindings(foreach: &Foreach, item: &Value, graph: &Graph, at: NodeIndex) -> Bi
     {
         bindings.insert("target".to_owned(), target);
     }
+    if !foreach.late_vars.is_empty() {
+        // Whoever had the parameters has seen that all of them can be had.
+        let (vars, _) = late_vars(foreach, item, graph, at);
+        bindings.insert("vars".to_owned(), Value::Object(vars));
+    }
     bindings.insert(foreach.var.clone(), item.clone());
     bindings.into()
+}
+
+/// The variables of a child plan of which some depend on its parameters, and why one of them cannot be had.
+pub(crate) fn late_vars(
+    foreach: &Foreach,
+    params: &Value,
+    graph: &Graph,
+    at: NodeIndex,
+) -> (Map, Result<(), String>) {
+    let phases = foreach
+        .body
+        .first()
+        .map_or_else(Vec::new, |root| root.kind.children());
+    let mut own = phases.iter().filter_map(|phase| foreach.body.get(phase.index()));
+    let own = own.find_map(|phase| phase.bindings.get("targets"));
+    let targets = match own.or_else(|| graph.bound(at, "targets")) {
+        Some(own) => own.clone(),
+        // Targets are plain data.
+        None => serde_json::to_value(&graph.targets).unwrap_or_default(),
+    };
+    let mut vars = foreach.vars.clone();
+    let mut verdict = Ok(());
+    for (name, value) in &foreach.late_vars {
+        let scope = Scope {
+            root: serde_json::json!({"params": params, "vars": vars, "targets": targets}),
+        };
+        let one = Map::from_iter([(name.clone(), value.clone())]);
+        match resolve_map(&one, &scope) {
+            Ok(had) => vars.extend(had),
+            Err(message) if verdict.is_ok() => verdict = Err(format!("variable {message}")),
+            Err(_) => {}
+        }
+    }
+    (vars, verdict)
 }
 
 fn as_target(item: &Value, graph: &Graph, at: NodeIndex) -> Option<Value> {
@@ -214,7 +254,7 @@ fn as_target(item: &Value, graph: &Graph, at: NodeIndex) -> Option<Value> {
         Value::Object(map) => map.get("name")?.is_string().then(|| item.clone()),
         Value::String(name) => {
             // A child plan may have targets of its own.
-            if let Some(Value::Array(own)) = crate::preview::bound(graph, at, "targets") {
+            if let Some(Value::Array(own)) = graph.bound(at, "targets") {
                 return own.iter().find(|target| target["name"] == *name).cloned();
             }
             let target = graph.targets.iter().find(|target| target.name == *name)?;
@@ -316,6 +356,8 @@ mod tests {
                     Node::new(StepId::new("drain"), Some(NodeIndex(0)), wait),
                 ],
                 params: caxplan_model::Map::new(),
+                vars: caxplan_model::Map::new(),
+                late_vars: Vec::new(),
             }),
         ));
         graph

@@ -10,6 +10,7 @@ pub mod calendar;
 pub mod condition;
 pub mod diff;
 pub mod expand;
+mod guard;
 pub mod import;
 pub mod load;
 pub mod monitor;

@@ -113,6 +113,7 @@ fn upgrade() -> Graph {
             target: None,
             checks: vec!["error_rate < 1%".to_owned()],
             max_breaches: 2,
+            outside: 0,
         }),
     );
     graph.nodes[soak as usize].kind = sequence(&[watch]);

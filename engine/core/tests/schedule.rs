@@ -545,6 +545,7 @@ fn a_watch_goes_on_where_it_stood_and_fails_on_too_many_breaches() {
         target: None,
         checks: vec!["error_rate < 1%".to_owned()],
         max_breaches: 1,
+        outside: 0,
     });
     let node = NodeIndex(1);
     let observed = |breach: Option<&str>| Event::Observed {

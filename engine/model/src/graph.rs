@@ -5,6 +5,7 @@ use crate::{
     RunEnd, Schedule, StepId, Target, Value,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 /// The index of a node in [`Graph::nodes`].
@@ -70,6 +71,58 @@ impl Graph {
                 NodeKind::Sequence { children: Vec::new() },
             )],
         }
+    }
+
+    /// The step that runs the plan which a node belongs to; `None` for those of the graph's own plan.
+    pub fn run_around(&self, node: NodeIndex) -> Option<NodeIndex> {
+        let mut at = node;
+        while let Some(parent) = self.node(at).parent {
+            let child = self.node(parent).child.as_ref();
+            // What evaluates the parameters stands outside.
+            if child.is_some_and(|child| !(child.late && at == node)) {
+                return Some(parent);
+            }
+            at = parent;
+        }
+        None
+    }
+
+    /// Where a node's texts are read: at itself, but for a check that belongs to a plan around its own.
+    pub fn standpoint(&self, node: NodeIndex) -> NodeIndex {
+        let levels = match &self.node(node).kind {
+            NodeKind::Watch(watch) => watch.outside,
+            _ => 0,
+        };
+        (0..levels).fold(node, |at, _| self.run_around(at).unwrap_or(at))
+    }
+
+    /// What loops and plans bound for a node: its own bindings and those of the groups around it; the nearest wins.
+    pub fn bindings(&self, node: NodeIndex) -> Map {
+        let mut all = Map::new();
+        let mut at = Some(self.standpoint(node));
+        while let Some(current) = at {
+            let node = self.node(current);
+            for (name, value) in node.bindings.iter() {
+                if !all.contains_key(name) {
+                    all.insert(name.clone(), value.clone());
+                }
+            }
+            at = node.parent;
+        }
+        all
+    }
+
+    /// What is bound to a name at a node: by itself, or by the nearest group around it.
+    pub fn bound(&self, node: NodeIndex, name: &str) -> Option<&Value> {
+        let mut at = Some(self.standpoint(node));
+        while let Some(current) = at {
+            let node = self.node(current);
+            if let Some(value) = node.bindings.get(name) {
+                return Some(value);
+            }
+            at = node.parent;
+        }
+        None
     }
 
     /// The node with this id.
@@ -296,6 +349,21 @@ pub struct ChildPlan {
     /// What the plan around it sees as its output: templates, by name.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub outputs: Map,
+    /// The secrets that the plan around it hands over, by parameter: they are in no record, and had anew by each step.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, HandedSecret>,
+    /// What must hold among its own steps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub invariants: Vec<Invariant>,
+}
+
+/// A secret that a plan hands over to one that it runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HandedSecret {
+    /// The value as templates, which see what the plan around sees.
+    pub value: Value,
+    /// What is declared of the parameter.
+    pub rule: Value,
 }
 
 /// What a node is.
@@ -425,6 +493,12 @@ pub struct Foreach {
     /// Of a child plan whose parameters had to wait: what is declared of each. The only item are their values.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub params: Map,
+    /// Of such a child plan, if variables depend on those: all others.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub vars: Map,
+    /// The variables that depend on them, in order: each sees those before it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub late_vars: Vec<(String, Value)>,
 }
 
 /// What a `foreach` runs over.
@@ -544,6 +618,14 @@ pub struct Watch {
     pub checks: Vec<Check>,
     /// How many observations may breach a check, or fail, before the watch has failed.
     pub max_breaches: u32,
+    /// Of a check that an invariant makes: how many plans around the one that it stands in it belongs to.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub outside: u32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Lines that a person confirms.

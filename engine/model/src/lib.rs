@@ -18,8 +18,8 @@ mod well_formed;
 
 pub use action::{ActionCall, ActionName, ActionSpec, Effect, UndoSupport};
 pub use graph::{
-    ActionStep, Bindings, Check, Checklist, ChildPlan, Foreach, Graph, Header, Invariant, Items, Node,
-    NodeIndex, NodeKind, Notification, OnFailure, PhaseMark, Probe, Retry, Rolling, Undo, Watch,
+    ActionStep, Bindings, Check, Checklist, ChildPlan, Foreach, Graph, HandedSecret, Header, Invariant,
+    Items, Node, NodeIndex, NodeKind, Notification, OnFailure, PhaseMark, Probe, Retry, Rolling, Undo, Watch,
 };
 pub use id::{AttemptNo, CheckpointName, Digest, LockName, RunId, StepId};
 pub use lock::{IfHeld, LockPolicy};

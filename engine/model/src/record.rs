@@ -108,6 +108,13 @@ pub enum Record {
         /// The check that was not met, with what was seen, for a person.
         detail: String,
     },
+    /// The checks before a step have to be made again: it did not start right after they were made.
+    CheckedAnew {
+        /// When.
+        at: Timestamp,
+        /// The step.
+        node: NodeIndex,
+    },
     /// Nothing goes on until someone does something.
     Waiting {
         /// When.
@@ -223,6 +230,7 @@ impl Record {
             | Self::TimerSet { at, .. }
             | Self::TimerFired { at, .. }
             | Self::Breached { at, .. }
+            | Self::CheckedAnew { at, .. }
             | Self::Waiting { at, .. }
             | Self::Answered { at, .. }
             | Self::Paused { at, .. }

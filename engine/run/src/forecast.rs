@@ -151,11 +151,12 @@ impl Asking<'_> {
         if texts.is_empty() {
             return (with.clone(), None);
         }
-        let mut bound = preview::bindings(self.graph, at);
-        if let Some(target) = target.and_then(|target| serde_json::to_value(target).ok()) {
-            bound.insert("target".to_owned(), target);
+        let mut scope = self.surroundings.scope_before_run(self.graph, at, &texts);
+        if let Some(target) = target.and_then(|target| serde_json::to_value(target).ok())
+            && let Value::Object(root) = &mut scope.root
+        {
+            root.insert("target".to_owned(), target);
         }
-        let scope = self.surroundings.scope_before_run(&texts, bound);
         let mut unresolved = None;
         let mut resolve = |(name, value): (&String, &Value)| {
             let resolved = resolve_one(name, value, &scope).unwrap_or_else(|why| {

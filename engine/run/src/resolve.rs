@@ -52,7 +52,8 @@ impl Resolver<'_> {
             Some(target) if template::is_template(target) => texts.and_text(target),
             Some(_) | None => texts,
         };
-        let mut scope = self.surroundings.scope(self.state, node, &texts);
+        let scope = self.surroundings.scope(self.state, node, &texts);
+        let mut scope = scope.map_err(masked)?;
         let target = target_of(target, self.state, node, &mut scope).map_err(masked)?;
         let with = if texts.are_plain() {
             call.with.clone()

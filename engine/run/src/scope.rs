@@ -1,6 +1,7 @@
 //! What templates and conditions of a step can see.
 
 use crate::Secrets;
+use caxplan_core::load::{checked_secrets, hand_over, handed_secrets};
 use caxplan_core::schedule::State;
 use caxplan_core::template::{Scope, is_template};
 use caxplan_model::{Graph, Map, NodeIndex, RunId, Target, Value};
@@ -75,26 +76,37 @@ impl Surroundings {
     }
 
     /// The scope of templates before the run, with what `foreach` bound: what is named in them, and nothing of steps.
-    pub(crate) fn scope_before_run(&self, texts: &[&str], bound: Map) -> Scope {
+    pub(crate) fn scope_before_run(&self, graph: &Graph, node: NodeIndex, texts: &[&str]) -> Scope {
         let named = |name: &str| texts.iter().any(|text| text.contains(name));
         let fixed = self.fixed.iter().filter(|(name, _)| named(name));
         let mut root: Map = fixed.map(|(name, value)| (name.clone(), value.clone())).collect();
-        root.extend(bound);
+        root.extend(graph.bindings(node));
+        // One that cannot be had is missing, and who wants it says so.
+        hand_over(
+            &mut root,
+            handed_secrets(graph, node, &self.fixed).unwrap_or_default(),
+        );
         Scope {
             root: Value::Object(root),
         }
     }
 
     /// The scope at a node, as far as `texts` need it: which steps they name decides how much of the state is copied.
-    pub(crate) fn scope(&self, state: &State, node: NodeIndex, texts: &Texts) -> Scope {
+    ///
+    /// # Errors
+    /// Which secret that was handed over to the plan of the node cannot be had, and why.
+    pub(crate) fn scope(&self, state: &State, node: NodeIndex, texts: &Texts) -> Result<Scope, String> {
         let mut root = self.fixed.clone();
         root.extend(state.bindings(node));
+        if texts.params {
+            hand_over(&mut root, checked_secrets(state.graph(), node, &self.fixed)?);
+        }
         if let Some(steps) = texts.steps(state, node) {
             root.insert("steps".to_owned(), Value::Object(steps));
         }
-        Scope {
+        Ok(Scope {
             root: Value::Object(root),
-        }
+        })
     }
 }
 
@@ -146,6 +158,8 @@ pub(crate) struct Texts {
     /// Whether a text speaks of steps in a way that names none.
     all: bool,
     any: bool,
+    /// Whether a text speaks of parameters.
+    params: bool,
 }
 
 impl Texts {
@@ -182,6 +196,7 @@ impl Texts {
     }
 
     fn add(&mut self, text: &str) {
+        self.params |= text.contains("params");
         for (at, word) in text.match_indices("steps") {
             let rest = &text[at + word.len()..];
             let name: String = rest

@@ -114,6 +114,7 @@ impl Live {
             Record::RunCreated { .. }
             | Record::Resumed { .. }
             | Record::Breached { .. }
+            | Record::CheckedAnew { .. }
             | Record::Waiting { .. }
             | Record::Answered { .. }
             | Record::Paused { .. }

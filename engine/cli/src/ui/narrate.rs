@@ -33,7 +33,10 @@ impl Narrator {
             Record::TimerFired { node, .. } if state.is_over(*node) => {
                 Some(format!("{} the time of {} is over", paint.red("✗"), id(node)))
             }
-            Record::RunCreated { .. } | Record::Expanded { .. } | Record::TimerFired { .. } => None,
+            Record::RunCreated { .. }
+            | Record::Expanded { .. }
+            | Record::TimerFired { .. }
+            | Record::CheckedAnew { .. } => None,
             Record::Resumed { .. } => None,
             Record::StepStarted {
                 at, node, attempt, ..

@@ -124,6 +124,7 @@ fn traces(state: &State, records: &[Record]) -> Vec<Trace> {
                 continue;
             }
             Record::RunCreated { .. }
+            | Record::CheckedAnew { .. }
             | Record::Resumed { .. }
             | Record::Paused { .. }
             | Record::CancelRequested { .. }

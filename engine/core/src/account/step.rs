@@ -252,6 +252,7 @@ fn history(state: &State, records: &[Record], of: NodeIndex) -> (Vec<AttemptDeta
             }
             Record::TimerFired { at, node } if *node == of => say(*at, "its time was over".to_owned()),
             Record::Breached { at, node, detail } if *node == of => say(*at, format!("breach: {detail}")),
+            Record::CheckedAnew { at, node } if *node == of => say(*at, "checked again".to_owned()),
             Record::Answered { at, node, answer, by } if *node == of => say(*at, answered(answer, by)),
             Record::Expanded { at, node, items } if *node == of => say(*at, format!("{} items", items.len())),
             _ => {}

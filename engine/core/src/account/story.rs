@@ -91,7 +91,7 @@ impl Story<'_> {
                 let text = format!("the plan was replaced by {by}: {}", listed(changes));
                 self.say(at, EventKind::PlanReplaced, None, text);
             }
-            Record::Expanded { .. } | Record::Notified { .. } => {}
+            Record::Expanded { .. } | Record::Notified { .. } | Record::CheckedAnew { .. } => {}
             Record::TimerSet { node, due, .. } => {
                 let what = match &self.state.graph().node(*node).kind {
                     NodeKind::Watch(_) => "watches for",

@@ -3,25 +3,23 @@
 use super::arena::Arena;
 use super::bind::Actions;
 use super::discover::Asker;
+use super::invariant::{Check, Invariants};
 use super::load::{
-    arguments_known, check_defaults, holds_template, inventory, libraries, open, relative, vars,
-    with_provision,
+    arguments_known, check_defaults, inventory, libraries, open, relative, vars, with_provision,
 };
 use super::lower::{Lowering, Place};
 use super::names::{Names, Use, View};
 use super::overrides::Overrides;
-use super::param::{self, Param};
 use super::plan::{self, Plan};
 use super::report::Report;
 use super::request::LoadRequest;
 use super::settle::Settler;
 use super::step::{Options, RunSpec};
-use super::suggest::did_you_mean;
 use super::yaml::{Entry, Kind, Spanned, Yaml};
 use crate::expand::{NODES_MAX, join};
-use crate::template::{as_expression, is_template, references};
+use crate::template::{is_template, references};
 use caxplan_model::{
-    ChildPlan, Foreach, Items, LockName, Map, Node, NodeIndex, NodeKind, Span, StepId, Target, Value,
+    ChildPlan, Foreach, Items, LockName, Map, Node, NodeIndex, NodeKind, StepId, Target, Value,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -41,16 +39,10 @@ pub(super) struct Joined {
     /// The plans that are being read: each runs the next.
     chain: Vec<String>,
     count: usize,
+    /// What must hold in each of them, by what they are called.
+    pub(super) guarded: BTreeMap<String, Invariants>,
     /// Plans that were read before.
     known: BTreeMap<String, Plan>,
-}
-
-/// The values of a child plan's parameters.
-#[derive(Debug, Default)]
-struct Given {
-    known: Map,
-    /// Those that must wait, as expressions.
-    late: BTreeMap<String, String>,
 }
 
 impl Joined {
@@ -101,13 +93,11 @@ impl<'b> Lowering<'_, 'b> {
         place: &Place,
     ) -> NodeKind {
         let nothing = NodeKind::Sequence { children: Vec::new() };
-        for param in &run.params {
-            self.names
-                .check_value(&param.value, Use::Run, &place.view, self.report);
-        }
         let Some((path, plan)) = self.plan_of(run, arena.nodes.len()) else {
+            self.check_handed(run, None, place);
             return nothing;
         };
+        self.check_handed(run, Some(&plan), place);
         let (file, entry) = split(&path);
         let request = LoadRequest {
             plan: file,
@@ -119,18 +109,6 @@ impl<'b> Lowering<'_, 'b> {
             limit: self.request.limit,
             discover: self.request.discover,
         };
-        // A promise that nobody keeps is worse than none.
-        if let Some(span) = plan.guarded {
-            let message =
-                format!("`{path}` has `invariants`, which are not kept while it runs within another plan");
-            self.report.error("unguarded", span, message).help =
-                Some("run it by itself, or move its `invariants` to the plan that runs it".to_owned());
-        }
-        if !self.conditions.is_empty() {
-            let message = "the conditions in `invariants` are not checked within a plan that this one runs";
-            self.report.error("unguarded", run.plan.span, message).help =
-                Some("run the other plan by itself, or leave the conditions out".to_owned());
-        }
         for (key, span) in &plan.alone {
             let message = format!("`{key}` has no effect while `{path}` runs within another plan");
             self.report.warning("no-effect", *span, message);
@@ -233,7 +211,14 @@ impl<'b> Lowering<'_, 'b> {
         let library = libraries(request, &plan, self.read, self.report);
         let mut inventory = inventory(request, &plan, self.read, self.report);
         let given = self.given(run, &plan, &inventory.params);
-        let late: BTreeSet<String> = given.late.keys().cloned().collect();
+        let late: BTreeSet<String> = given.late.keys().map(|name| format!("params.{name}")).collect();
+        // Secrets are in no text that is evaluated here.
+        let mut open_params = given.known.clone();
+        open_params.retain(|name, _| {
+            plan.params
+                .iter()
+                .any(|param| !param.secret && param.name.value == *name)
+        });
         let mut names = Names {
             params: plan
                 .params
@@ -258,7 +243,7 @@ impl<'b> Lowering<'_, 'b> {
                 library: &library,
                 arguments: &arguments,
                 names: names.clone(),
-                settler: Settler::new(given.known.clone(), &[], sound).without(late.clone()),
+                settler: Settler::new(open_params.clone(), &[], sound).without(late.clone()),
             };
             asker.take_vars([&library.vars, &plan.vars, &inventory.vars]);
             let all_known = asker.ask(&mut inventory, self.report);
@@ -270,7 +255,7 @@ impl<'b> Lowering<'_, 'b> {
         } else {
             self.settler.targets()
         };
-        let mut settler = Settler::new(given.known.clone(), &targets, sound).without(late);
+        let mut settler = Settler::new(open_params, &targets, sound).without(late);
         let layers = [&library.vars, &plan.vars, &inventory.vars];
         let vars = vars(layers, &mut names, &mut settler, self.report);
         let phases = with_provision(&inventory, std::mem::take(&mut plan.phases));
@@ -286,8 +271,11 @@ impl<'b> Lowering<'_, 'b> {
             request,
             read: self.read,
             joined: self.joined,
-            conditions: Vec::new(),
+            // Those of the plans around it hold for its steps, too.
+            checks: self.checks.iter().map(Check::from_within).collect(),
         };
+        let own = inner.checks(&plan.invariants);
+        inner.checks.extend(own);
         let around = Place {
             depth: place.depth,
             ..Place::default()
@@ -310,7 +298,10 @@ impl<'b> Lowering<'_, 'b> {
             inner
                 .names
                 .check_text(&lock.value, lock.span, Use::Load, &View::default(), inner.report);
-            if inner.report.errors() == errors {
+            if inner.report.errors() > errors {
+                let why = "locks are taken before the run starts: hand over a value that is known then";
+                inner.report.help(why.to_owned());
+            } else {
                 let lock = LockName::new(inner.settler.text(lock, inner.report));
                 inner.joined.locks.push(lock);
             }
@@ -319,6 +310,8 @@ impl<'b> Lowering<'_, 'b> {
             report, overrides, ..
         } = inner;
         overrides.finish(report);
+        let invariants = plan.invariants.limits(&targets, report);
+        self.joined.guarded.insert(path.to_owned(), plan.invariants);
 
         let nodes = if is_late { &mut body } else { &mut *arena };
         if let NodeKind::Sequence { children } | NodeKind::Dag { children, .. } = &kind {
@@ -329,7 +322,9 @@ impl<'b> Lowering<'_, 'b> {
                 if !is_late {
                     bindings.insert("params".to_owned(), Value::Object(given.known.clone()));
                 }
-                bindings.insert("vars".to_owned(), Value::Object(vars.clone()));
+                if vars.late.is_empty() {
+                    bindings.insert("vars".to_owned(), Value::Object(vars.known.clone()));
+                }
                 // What a loop around it acts on is no concern of this plan.
                 bindings.insert("target".to_owned(), Value::Null);
                 if own_targets {
@@ -343,18 +338,24 @@ impl<'b> Lowering<'_, 'b> {
             plan: path.to_owned(),
             late: is_late,
             outputs,
+            invariants,
+            secrets: given.secrets.clone(),
         }));
         if !is_late {
             return Some(kind);
         }
         body.at(NodeIndex::ROOT).kind = kind;
-        let items = self.late_items(&given, run.plan.span)?;
+        let items = match given.late_items() {
+            Ok(items) => items,
+            Err(message) => {
+                self.report.error("template-syntax", run.plan.span, message);
+                return None;
+            }
+        };
         let foreach = arena.add(index, &join(&arena.id(index), "foreach"));
         let source = self.report.location(run.plan.span);
-        let rules = plan
-            .params
-            .iter()
-            .map(|param| (param.name.value.clone(), param.rule()));
+        let open = plan.params.iter().filter(|param| !param.secret);
+        let rules = open.map(|param| (param.name.value.clone(), param.rule()));
         let node = arena.at(foreach);
         node.source = source;
         node.kind = NodeKind::Foreach(Foreach {
@@ -367,133 +368,16 @@ impl<'b> Lowering<'_, 'b> {
             when: None,
             body: body.into_nodes(),
             params: rules.collect(),
+            vars: if vars.late.is_empty() {
+                Map::new()
+            } else {
+                vars.known
+            },
+            late_vars: vars.late,
         });
         Some(NodeKind::Sequence {
             children: vec![foreach],
         })
-    }
-
-    /// Settles the parameters of a child plan: given, else its own inventory's, else the default.
-    fn given(&mut self, run: &RunSpec, plan: &Plan, inventory: &[Entry]) -> Given {
-        let known = || plan.params.iter().map(|param| param.name.value.as_str());
-        for entry in &run.params {
-            if known().all(|of| of != entry.key.value) {
-                let message = format!("`{}` has no parameter `{}`", run.plan.value, entry.key.value);
-                self.report.error("unknown-param", entry.key.span, message).help =
-                    did_you_mean(&entry.key.value, known()).or_else(|| {
-                        let all: Vec<&str> = known().collect();
-                        Some(match all.is_empty() {
-                            true => "it has none".to_owned(),
-                            false => format!("it has {}", all.join(", ")),
-                        })
-                    });
-            }
-        }
-        let mut given = Given::default();
-        for param in &plan.params {
-            self.given_one(run, param, inventory, &mut given);
-        }
-        given
-    }
-
-    fn given_one(&mut self, run: &RunSpec, param: &Param, inventory: &[Entry], given: &mut Given) {
-        let name = &param.name.value;
-        let entry = run.params.iter().find(|entry| entry.key.value == *name);
-        if param.secret && entry.is_some() {
-            let span = entry.map_or(run.plan.span, |entry| entry.key.span);
-            let message = format!("`{name}` is secret, and a plan cannot hand over secrets to another");
-            self.report.error("secret-here", span, message).help =
-                Some("let the other plan fetch it itself: name it in its `secrets`".to_owned());
-            return;
-        }
-        let Some(entry) = entry else {
-            let own = inventory.iter().find(|entry| entry.key.value == *name);
-            let value = match own {
-                Some(entry) => Some(
-                    param
-                        .convert(&param::value_of(&entry.value))
-                        .map_err(|error| (error, entry)),
-                ),
-                None => param.default_value().map(Ok),
-            };
-            let value = match value {
-                Some(Ok(value)) => value,
-                Some(Err((message, entry))) => {
-                    let message = format!("parameter `{name}`: {message}");
-                    self.report.error("wrong-param", entry.value.head(), message);
-                    return;
-                }
-                None => Value::Null,
-            };
-            if own.is_none() && param.is_required() {
-                let message = format!("the parameter `{name}` of `{}` has no value", run.plan.value);
-                self.report.error("missing-param", run.plan.span, message).help =
-                    Some(format!("give it one: `params: {{{name}: …}}`"));
-            }
-            if param.secret && !value.is_null() {
-                let message = format!("`{name}` is secret, and its value would stand in the run's records");
-                self.report.error("secret-here", param.name.span, message).help =
-                    Some("let the plan fetch it: name it in its `secrets`".to_owned());
-                return;
-            }
-            given.known.insert(name.clone(), value);
-            return;
-        };
-        let errors = self.report.errors();
-        let written = self.written(&entry.value);
-        if self.report.errors() != errors {
-            return;
-        }
-        if holds_template(&written) {
-            match expression(&written) {
-                Some(expression) => {
-                    given.late.insert(name.clone(), expression);
-                }
-                None => {
-                    let message = "what the run must evaluate is one expression here";
-                    self.report.error("wrong-value", entry.value.head(), message).help =
-                        Some("write it without `{% … %}` and `{# … #}`".to_owned());
-                }
-            }
-            return;
-        }
-        match param.convert(&written) {
-            Ok(value) => {
-                given.known.insert(name.clone(), value);
-            }
-            Err(message) => {
-                let message = format!("parameter `{name}` of `{}`: {message}", run.plan.value);
-                self.report.error("wrong-param", entry.value.head(), message);
-            }
-        }
-    }
-
-    /// A value as it is written, with what can be evaluated now evaluated.
-    fn written(&mut self, yaml: &Yaml) -> Value {
-        let value = param::value_of(yaml);
-        match &yaml.kind {
-            Kind::Scalar { .. } | Kind::List(_) | Kind::Map(_) => self.settler.deep(value, yaml, self.report),
-        }
-    }
-
-    /// All parameters as a template for a list of one item.
-    fn late_items(&mut self, given: &Given, span: Span) -> Option<String> {
-        let known = given
-            .known
-            .iter()
-            .filter_map(|(name, value)| Some((name, expression(value)?)));
-        let late = given.late.iter().map(|(name, value)| (name, value.clone()));
-        let fields: Vec<String> = known
-            .chain(late)
-            .map(|(name, value)| format!("\"{name}\": {value}"))
-            .collect();
-        let items = format!("{{{{ [{{{} }}] }}}}", fields.join(", "));
-        if let Err(error) = references(&items) {
-            let message = format!("the parameters make no expression: {}", error.message);
-            self.report.error("template-syntax", span, message);
-            return None;
-        }
-        Some(items)
     }
 
     /// What the plan around sees of this one. To be called when all of its steps have been lowered.
@@ -522,58 +406,6 @@ impl<'b> Lowering<'_, 'b> {
             .map(|entry| (entry.key.value.clone(), entry.value.to_value()))
             .collect()
     }
-}
-
-/// Checks the values of a child plan's parameters, which only the run knew, as the plan declares them. What other loops
-/// run over is left as it is.
-///
-/// # Errors
-/// Which parameter is wrong, and why.
-pub fn checked_params(foreach: &Foreach, items: Vec<Value>) -> Result<Vec<Value>, String> {
-    if foreach.params.is_empty() {
-        return Ok(items);
-    }
-    let checked = |item: Value| {
-        let Value::Object(values) = item else {
-            return Err("the parameters are no mapping".to_owned());
-        };
-        let check = |(name, rule): (&String, &Value)| {
-            let value = values.get(name).cloned().unwrap_or_default();
-            match param::check(name, rule, &value) {
-                Ok(value) => Ok((name.clone(), value)),
-                Err(message) => Err(format!("parameter `{name}`: {message}")),
-            }
-        };
-        foreach
-            .params
-            .iter()
-            .map(check)
-            .collect::<Result<Map, _>>()
-            .map(Value::Object)
-    };
-    items.into_iter().map(checked).collect()
-}
-
-/// A value as an expression of templates; `None` if a text in it is none.
-fn expression(value: &Value) -> Option<String> {
-    let parts = |open: &str, parts: Vec<String>, close: &str| format!("{open}{}{close}", parts.join(", "));
-    Some(match value {
-        Value::Null => "none".to_owned(),
-        Value::String(text) if is_template(text) => format!("({})", as_expression(text)?),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
-        Value::Array(items) => {
-            let items: Option<Vec<String>> = items.iter().map(expression).collect();
-            parts("[", items?, "]")
-        }
-        Value::Object(fields) => {
-            let field = |(name, value): (&String, &Value)| {
-                let name = Value::from(name.as_str());
-                Some(format!("{name}: {}", expression(value)?))
-            };
-            let fields: Option<Vec<String>> = fields.iter().map(field).collect();
-            parts("{", fields?, " }")
-        }
-    })
 }
 
 fn texts_in(yaml: &Yaml, out: &mut Vec<Spanned<String>>) {

@@ -9,19 +9,17 @@ use super::names::{Use, View};
 use super::read::{Fields, one_or_many};
 use super::report::Report;
 use super::yaml::{Spanned, Yaml};
+use crate::guard::{CHECK, GUARDED};
 use crate::preview::{Broken, broken_for_sure, may_be_down};
 use crate::select::Selector;
 use caxplan_model::{Graph, Invariant, Node, NodeIndex, NodeKind, Span, Target, Watch};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Keys that make no invariant by themselves.
 const BESIDE: [&str; 2] = ["targets", "observe"];
 
 /// What a condition sees, in messages.
 const OBSERVES: &str = "what an invariant observes";
-
-/// What marks the nodes that checks make; no step can be called so.
-const CHECK: &str = "~invariant";
-pub(super) const GUARDED: &str = "~guarded";
 
 /// The invariants of a plan.
 #[derive(Clone, Debug, Default)]
@@ -41,9 +39,25 @@ struct Limit {
 
 /// A condition on what a read-only action sees.
 #[derive(Clone, Debug)]
-pub(super) struct Condition {
+struct Condition {
     condition: Spanned<String>,
     observe: Call,
+}
+
+/// A condition that is ready to be checked beside steps.
+#[derive(Clone, Debug)]
+pub(super) struct Check {
+    watch: Watch,
+    span: Span,
+}
+
+impl Check {
+    /// The same check in a plan that runs within the one it belongs to.
+    pub(super) fn from_within(&self) -> Self {
+        let mut inner = self.clone();
+        inner.watch.outside += 1;
+        inner
+    }
 }
 
 /// Reads one invariant, or a list of them.
@@ -113,12 +127,17 @@ impl Invariants {
             .collect()
     }
 
-    /// Looks at the whole plan: what it surely breaks is an error, what it may break a warning.
-    pub(super) fn foresee(&self, graph: &Graph, report: &mut Report) {
+    /// Looks at a plan as a whole, whose steps stand below `plan`: what it surely breaks is an error, what it may break a
+    /// warning.
+    pub(super) fn foresee(&self, graph: &Graph, plan: NodeIndex, report: &mut Report) {
         let Some(key) = self.span.filter(|_| !report.has_errors()) else {
             return;
         };
-        if !has_effect(&graph.nodes) {
+        let inside = inside(graph, plan);
+        if !inside
+            .iter()
+            .any(|at| has_effect(&graph.nodes[at.index()..=at.index()]))
+        {
             let message =
                 "no step of this plan takes a target down or brings one back: there is nothing to check";
             report.warning("no-effect", key, message).help = Some(
@@ -127,8 +146,8 @@ impl Invariants {
             );
             return;
         }
-        for (limit, invariant) in self.limits.iter().zip(&graph.header.invariants) {
-            if let Some(Broken { step, down }) = broken_for_sure(graph, invariant) {
+        for (limit, invariant) in self.limits.iter().zip(invariants_of(graph, plan)) {
+            if let Some(Broken { step, down }) = broken_for_sure(graph, plan, invariant) {
                 let node = graph.node(step);
                 let message = format!(
                     "`{}` cannot hold: `{}` takes down one too many",
@@ -139,7 +158,7 @@ impl Invariants {
                     false => format!("down at that time, if all goes well: {}", down.join(", ")),
                 };
                 report.error("broken-invariant", limit.span, message).help = Some(down);
-            } else if let Some((count, how)) = may_be_down(graph, invariant) {
+            } else if let Some((count, how)) = may_be_down(graph, &inside, invariant) {
                 let message = format!("{count} could be down at once, and `{invariant}` does not allow it");
                 report.warning("invariant", limit.span, message).help = Some(format!(
                     "{how}; a step that would break it is held back, or fails before it starts"
@@ -147,6 +166,38 @@ impl Invariants {
             }
         }
     }
+}
+
+/// Looks at the plans that run within another, the first time that each does.
+pub(super) fn foresee_children(guarded: &BTreeMap<String, Invariants>, graph: &Graph, report: &mut Report) {
+    let mut seen = BTreeSet::new();
+    for at in crate::schedule::indices(graph) {
+        if let Some(child) = &graph.node(at).child
+            && let Some(invariants) = guarded.get(&child.plan)
+            && seen.insert(&child.plan)
+        {
+            invariants.foresee(graph, at, report);
+        }
+    }
+}
+
+/// What must hold among the steps of a plan.
+fn invariants_of(graph: &Graph, plan: NodeIndex) -> &[Invariant] {
+    match &graph.node(plan).child {
+        Some(child) => &child.invariants,
+        None => &graph.header.invariants,
+    }
+}
+
+/// A node and all below it.
+fn inside(graph: &Graph, node: NodeIndex) -> BTreeSet<NodeIndex> {
+    let mut all = BTreeSet::new();
+    let mut open = vec![node];
+    while let Some(at) = open.pop() {
+        all.insert(at);
+        open.extend(graph.node(at).kind.children());
+    }
+    all
 }
 
 impl Limit {
@@ -212,17 +263,29 @@ fn has_effect(nodes: &[Node]) -> bool {
 }
 
 impl Lowering<'_, '_> {
-    /// The conditions whose calls can be bound, so that what is wrong with one is said once.
-    pub(super) fn conditions(&mut self, invariants: &Invariants) -> Vec<Condition> {
+    /// The plan's conditions, ready to be checked; what is wrong with one is said here, once.
+    pub(super) fn checks(&mut self, invariants: &Invariants) -> Vec<Check> {
         let mut sound = Vec::new();
         for of in &invariants.conditions {
             let errors = self.report.errors();
             self.names
                 .check_condition(&of.condition, Use::Observation, &View::default(), self.report);
-            let call = self.reading_call(&of.observe, OBSERVES, &View::default());
-            if call.is_some() && self.report.errors() == errors {
-                sound.push(of.clone());
-            }
+            let observe = self.reading_call(&of.observe, OBSERVES, &View::default());
+            let Some(observe) = observe.filter(|_| self.report.errors() == errors) else {
+                continue;
+            };
+            // A watch that lasts no time looks once, whenever it is come to.
+            let watch = Watch {
+                duration: "0s".to_owned(),
+                every: "1s".to_owned(),
+                observe,
+                target: None,
+                checks: vec![of.condition.value.clone()],
+                max_breaches: 0,
+                outside: 0,
+            };
+            let span = of.condition.span;
+            sound.push(Check { watch, span });
         }
         sound
     }
@@ -238,11 +301,11 @@ impl Lowering<'_, '_> {
     ) -> NodeKind {
         // Not before one that brings a target back: that is what mends a broken invariant.
         let takes_down = matches!(&kind, NodeKind::Action(action) if action.availability < 0);
-        if !takes_down || self.conditions.is_empty() {
+        if !takes_down || self.checks.is_empty() {
             return kind;
         }
         let id = arena.id(node);
-        let mut children = self.checks(arena, node, &id);
+        let mut children = self.add_checks(arena, node, &id);
         let step = arena.add(node, &format!("{id}{GUARDED}"));
         arena.swap_ids(node, step);
         name.clone_into(&mut arena.at(step).name);
@@ -255,32 +318,19 @@ impl Lowering<'_, '_> {
     /// Puts the checks of the plan's conditions behind an element of a loop that has an effect on availability.
     pub(super) fn check_after(&mut self, body: &mut Arena, children: &mut Vec<NodeIndex>) {
         if has_effect(&body.nodes) {
-            children.extend(self.checks(body, NodeIndex::ROOT, "after"));
+            children.extend(self.add_checks(body, NodeIndex::ROOT, "after"));
         }
     }
 
-    fn checks(&mut self, arena: &mut Arena, parent: NodeIndex, id: &str) -> Vec<NodeIndex> {
-        let mut nodes = Vec::new();
-        for of in self.conditions.clone() {
-            let Some(observe) = self.reading_call(&of.observe, OBSERVES, &View::default()) else {
-                continue;
-            };
-            // A watch that lasts no time looks once, whenever it is come to.
-            let watch = Watch {
-                duration: "0s".to_owned(),
-                every: "1s".to_owned(),
-                observe,
-                target: None,
-                checks: vec![of.condition.value],
-                max_breaches: 0,
-            };
+    fn add_checks(&mut self, arena: &mut Arena, parent: NodeIndex, id: &str) -> Vec<NodeIndex> {
+        let mut add = |check: &Check| {
             let node = arena.add(parent, &format!("{id}{CHECK}"));
-            let source = self.report.location(of.condition.span);
-            arena.at(node).kind = NodeKind::Watch(watch);
+            let source = self.report.location(check.span);
+            arena.at(node).kind = NodeKind::Watch(check.watch.clone());
             arena.at(node).source = source;
-            nodes.push(node);
-        }
-        nodes
+            node
+        };
+        self.checks.iter().map(&mut add).collect()
     }
 }
 

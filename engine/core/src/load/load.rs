@@ -2,8 +2,10 @@
 
 use super::arena::Arena;
 use super::bind::Actions;
-use super::child::{Joined, checked_params};
+use super::child::Joined;
 use super::discover::Asker;
+use super::handed::checked_params;
+use super::invariant;
 use super::inventory::{self, Inventory};
 use super::library::{self, Library};
 use super::lower::{Lowering, Place};
@@ -115,12 +117,12 @@ pub(super) fn lower(
         names,
         overrides: Overrides::new(&plan.overrides),
         settler,
-        conditions: Vec::new(),
+        checks: Vec::new(),
         request,
         read,
         joined: &mut joined,
     };
-    lowering.conditions = lowering.conditions(&plan.invariants);
+    lowering.checks = lowering.checks(&plan.invariants);
     arena.at(NodeIndex::ROOT).kind = lowering.phases(&mut arena, NodeIndex::ROOT, &phases, &Place::default());
     drop(phases);
     let notify = lowering.notifications(&plan.notify);
@@ -132,7 +134,8 @@ pub(super) fn lower(
         joined,
         ..
     } = lowering;
-    let joined = std::mem::take(joined);
+    let mut joined = std::mem::take(joined);
+    let guarded = std::mem::take(&mut joined.guarded);
     overrides.finish(report);
     let locks = plan
         .locks
@@ -157,12 +160,13 @@ pub(super) fn lower(
             ..header(request, &plan, locks, joined, report)
         },
         params: values.open,
-        vars,
+        vars: vars.known,
         targets: inventory.targets,
         nodes: arena.into_nodes(),
     };
     expand(&mut graph, &settler, report);
-    plan.invariants.foresee(&graph, report);
+    plan.invariants.foresee(&graph, NodeIndex::ROOT, report);
+    invariant::foresee_children(&guarded, &graph, report);
     Some((graph, values.secret))
 }
 
@@ -336,24 +340,42 @@ pub(super) fn inventory(
     document.map_or_else(Inventory::default, |yaml| inventory::read_file(&yaml, report))
 }
 
+/// The variables of a plan.
+#[derive(Debug, Default)]
+pub(super) struct Vars {
+    pub(super) known: Map,
+    /// Those that depend on parameters which only the run knows, in order.
+    pub(super) late: Vec<(String, Value)>,
+}
+
 /// Settles variables: later layers replace earlier ones, and each variable sees those before it.
 pub(super) fn vars(
     layers: [&Vec<Entry>; 3],
     names: &mut Names,
     settler: &mut Settler,
     report: &mut Report,
-) -> Map {
-    let mut vars = Map::new();
+) -> Vars {
+    let mut vars = Vars::default();
     for entry in layers.into_iter().flatten() {
+        let name = &entry.key.value;
         let errors = report.errors();
-        names.check_value(&entry.value, Use::Load, &View::default(), report);
+        names.check_var(&entry.value, report);
+        names.vars.insert(name.clone());
         let mut value = entry.value.to_value();
+        vars.late.retain(|(late, _)| late != name);
+        if settler.is_late(&value) {
+            settler.set_late_var(name);
+            names.late.insert(format!("vars.{name}"));
+            vars.known.remove(name);
+            vars.late.push((name.clone(), value));
+            continue;
+        }
         if report.errors() == errors {
             value = settler.deep(value, &entry.value, report);
         }
-        settler.set_var(&entry.key.value, &value);
-        vars.insert(entry.key.value.clone(), value);
-        names.vars.insert(entry.key.value.clone());
+        settler.set_var(name, &value);
+        names.late.remove(&format!("vars.{name}"));
+        vars.known.insert(name.clone(), value);
     }
     vars
 }
@@ -429,9 +451,9 @@ fn expand(graph: &mut Graph, settler: &Settler, report: &mut Report) {
                 Items::Known(items) => Some(Ok(items.clone())),
                 Items::Template(template) => {
                     settler
-                        .value(template, &bindings(graph, index))
+                        .value(template, &graph.bindings(index))
                         .map(|value| match value {
-                            Ok(Value::Array(items)) => checked_params(foreach, items),
+                            Ok(Value::Array(items)) => checked_params(graph, index, items),
                             Ok(other) => Err(format!("`{template}` yields no list, but {other}")),
                             Err(message) => Err(message),
                         })
@@ -471,20 +493,4 @@ pub(super) fn holds_template(value: &Value) -> bool {
         Value::Object(map) => map.values().any(holds_template),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
-}
-
-/// What the loops around a node bound.
-fn bindings(graph: &Graph, index: NodeIndex) -> Map {
-    let mut bindings = Map::new();
-    let mut at = Some(index);
-    while let Some(index) = at {
-        let node = graph.node(index);
-        for (name, value) in node.bindings.iter() {
-            if !bindings.contains_key(name) {
-                bindings.insert(name.clone(), value.clone());
-            }
-        }
-        at = node.parent;
-    }
-    bindings
 }

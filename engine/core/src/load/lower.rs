@@ -4,7 +4,7 @@ use super::arena::Arena;
 use super::bind::{self, Actions};
 use super::child::Joined;
 use super::dag;
-use super::invariant::{Condition, GUARDED};
+use super::invariant::Check;
 use super::library::Library;
 use super::load::Read;
 use super::names::{Names, Use, View};
@@ -18,6 +18,7 @@ use super::settle::Settler;
 use super::step::{Body, LoopOptions, Step};
 use super::yaml::Entry;
 use crate::expand::{join, slug};
+use crate::guard::GUARDED;
 use caxplan_model::{Checklist, CheckpointName, Map, NodeIndex, NodeKind, PhaseMark, Span};
 use std::collections::BTreeMap;
 
@@ -58,8 +59,8 @@ pub(super) struct Lowering<'a, 'b> {
     pub(super) names: Names,
     pub(super) overrides: Overrides,
     pub(super) settler: Settler,
-    /// Conditions that are checked beside the steps that have an effect on availability.
-    pub(super) conditions: Vec<Condition>,
+    /// What is checked beside the steps that have an effect on availability.
+    pub(super) checks: Vec<Check>,
     /// What child plans are read with.
     pub(super) request: &'a LoadRequest<'b>,
     pub(super) read: Read<'a>,

@@ -181,6 +181,7 @@ impl Lowering<'_, '_> {
             target: self.target(options, place),
             checks: watch.checks.iter().map(|check| check.value.clone()).collect(),
             max_breaches: watch.max_breaches,
+            outside: 0,
         })
     }
 

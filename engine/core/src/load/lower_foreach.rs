@@ -94,6 +94,8 @@ impl Lowering<'_, '_> {
             when: options.when.map(|when| when.value),
             body: body.into_nodes(),
             params: Map::new(),
+            vars: Map::new(),
+            late_vars: Vec::new(),
         })
     }
 

@@ -14,6 +14,7 @@ mod dag;
 mod discover;
 mod entries;
 mod foreign;
+mod handed;
 mod invariant;
 mod inventory;
 mod keys;
@@ -51,8 +52,8 @@ mod test;
 mod yaml;
 
 pub use all::{All, Check, Monitor, Monitors, Rule, load_all, monitors};
-pub use child::checked_params;
 pub use entries::{Entry, entries};
+pub use handed::{checked_params, checked_secrets, hand_over, handed_secrets};
 pub use load::load;
 pub use missing::{MissingParam, declared_params, missing_params};
 pub use reference::reference;

@@ -23,7 +23,7 @@ pub(super) struct Names {
     pub(super) ended: Ended,
     /// Of steps that run another plan: the names of its outputs.
     pub(super) outputs: BTreeMap<String, Vec<String>>,
-    /// Parameters that only the run knows.
+    /// Parameters and variables that only the run knows: `params.count`.
     pub(super) late: BTreeSet<String>,
     /// References to steps that had not been seen yet.
     pub(super) pending: Vec<Spanned<String>>,
@@ -129,6 +129,13 @@ impl Names {
         }
     }
 
+    /// Checks a variable, which may depend on parameters and variables that only the run knows.
+    pub(super) fn check_var(&mut self, yaml: &Yaml, report: &mut Report) {
+        let late = std::mem::take(&mut self.late);
+        self.check_value(yaml, Use::Load, &View::default(), report);
+        self.late = late;
+    }
+
     /// Checks the templates in a text.
     pub(super) fn check_text(&mut self, text: &str, span: Span, use_: Use, view: &View, report: &mut Report) {
         match references(text) {
@@ -226,13 +233,16 @@ impl Names {
         match *root {
             "params" => {
                 let Some(name) = rest.first() else {
+                    if !self.late.is_empty() {
+                        self.needs_run("params", at, use_, report);
+                    }
                     return;
                 };
                 match self.params.get(*name) {
                     Some(true) if use_ != Use::Argument => {
                         secret_here(&format!("params.{name}"), at, use_, report);
                     }
-                    Some(_) if self.late.contains(*name) => {
+                    Some(_) if self.late.contains(&format!("params.{name}")) => {
                         self.needs_run(&format!("params.{name}"), at, use_, report);
                     }
                     Some(_) => {}
@@ -248,6 +258,10 @@ impl Names {
             }
             "vars" => {
                 if let Some(name) = rest.first()
+                    && self.late.contains(&format!("vars.{name}"))
+                {
+                    self.needs_run(&format!("vars.{name}"), at, use_, report);
+                } else if let Some(name) = rest.first()
                     && !self.vars.contains(*name)
                 {
                     unknown(

@@ -465,7 +465,7 @@ pub(super) fn check(name: &str, rule: &Value, value: &Value) -> Result<Value, St
             value: name.to_owned(),
             span: here,
         },
-        secret: false,
+        secret: rule["secret"] == true,
         description: None,
         kind: kind
             .and_then(|at| TYPES.get(at))

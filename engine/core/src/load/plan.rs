@@ -49,8 +49,6 @@ pub(super) struct Plan {
     pub(super) outputs: Vec<Entry>,
     /// Where it says something that has no effect in a child plan, and what.
     pub(super) alone: Vec<(&'static str, Span)>,
-    /// Where its `invariants` stand, if it has any.
-    pub(super) guarded: Option<Span>,
     /// What stands behind `#`, of a plan that is one of several in its file.
     pub(super) entry: Option<String>,
     /// Whether the file holds several plans: then it has no phases of its own.
@@ -198,7 +196,6 @@ pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Option<Plan> {
             _ => Invariants::default(),
         },
         outputs: entries_of("outputs", "templates by name", report),
-        guarded: fields.key("invariants"),
         alone: ["schedule", "notify", "max_parallel"]
             .into_iter()
             .filter_map(|key| Some((key, fields.key(key)?)))

@@ -12,7 +12,7 @@ pub(super) struct Settler {
     scope: Scope,
     /// Whether all of it could be settled; if not, errors have been reported, and more would only repeat them.
     sound: bool,
-    /// Parameters that only the run knows.
+    /// Parameters and variables that only the run knows: `params.count`.
     late: BTreeSet<String>,
 }
 
@@ -33,7 +33,7 @@ impl Settler {
         }
     }
 
-    /// Makes these parameters ones that only the run knows.
+    /// Makes these parameters (`params.count`) ones that only the run knows.
     pub(super) fn without(self, late: BTreeSet<String>) -> Self {
         Self { late, ..self }
     }
@@ -44,8 +44,37 @@ impl Settler {
         serde_json::from_value(targets).unwrap_or_default()
     }
 
+    /// Makes a variable one that only the run knows.
+    pub(super) fn set_late_var(&mut self, name: &str) {
+        self.late.insert(format!("vars.{name}"));
+    }
+
+    /// Whether a value depends on what only the run knows of parameters and variables.
+    pub(super) fn is_late(&self, value: &Value) -> bool {
+        match value {
+            Value::String(text) if is_template(text) => {
+                let paths = references(text).unwrap_or_default();
+                paths.iter().any(|path| self.is_late_path(path))
+            }
+            Value::Array(items) => items.iter().any(|item| self.is_late(item)),
+            Value::Object(fields) => fields.values().any(|field| self.is_late(field)),
+            Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        }
+    }
+
+    fn is_late_path(&self, path: &str) -> bool {
+        let mut segments = path.split('.');
+        let root = segments.next().unwrap_or_default();
+        let has = |name: &str| self.late.contains(&format!("{root}.{name}"));
+        match segments.next() {
+            Some(name) => has(name),
+            None => self.late.iter().any(|late| late.split('.').next() == Some(root)),
+        }
+    }
+
     /// Makes a variable known.
     pub(super) fn set_var(&mut self, name: &str, value: &Value) {
+        self.late.remove(&format!("vars.{name}"));
         if let Some(Value::Object(vars)) = self.scope.root.get_mut("vars") {
             vars.insert(name.to_owned(), value.clone());
         }
@@ -57,12 +86,8 @@ impl Settler {
             && is_template(text)
             && references(text).is_ok_and(|paths| {
                 paths.iter().all(|path| {
-                    let mut segments = path.split('.');
-                    let root = segments.next().unwrap_or_default();
-                    let is_late = root == "params"
-                        && !self.late.is_empty()
-                        && segments.next().is_none_or(|name| self.late.contains(name));
-                    if is_late && !bindings.contains_key(root) {
+                    let root = path.split('.').next().unwrap_or_default();
+                    if self.is_late_path(path) && !bindings.contains_key(root) {
                         return false;
                     }
                     ["params", "vars", "targets"].contains(&root) || bindings.contains_key(root)

@@ -388,7 +388,10 @@ fn at_run_time(foreach: &caxplan_model::Foreach, at: NodeIndex, names: &mut Name
     if element.peak == 0 && !element.open {
         return Part::default();
     }
+    // A child plan has its parameters once.
+    let once = !foreach.params.is_empty();
     let count = match &foreach.items {
+        _ if once => 1,
         Items::Known(items) => u32::try_from(items.len()).unwrap_or(u32::MAX),
         Items::Template(_) => u32::MAX,
     };
@@ -396,7 +399,7 @@ fn at_run_time(foreach: &caxplan_model::Foreach, at: NodeIndex, names: &mut Name
         return open;
     };
     // What every element leaves down adds up without end.
-    if element.open || element.left.count > 0 {
+    if element.open || (element.left.count > 0 && !once) {
         return open;
     }
     let at_once = foreach.max_unavailable.unwrap_or(batch).min(batch);
@@ -412,6 +415,7 @@ fn at_run_time(foreach: &caxplan_model::Foreach, at: NodeIndex, names: &mut Name
     });
     let seen: Vec<Moment> = seen.take(MOMENTS_MAX).collect();
     let failed = foreach.max_failures.saturating_mul(element.peak).min(peak);
+    let failed = failed.max(element.left.count);
     Part {
         peak,
         left: Leftover {

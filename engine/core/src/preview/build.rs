@@ -1,7 +1,7 @@
 //! From graph and forecasts to the preview.
 
 use super::availability::most_down;
-use super::foresight::{before_run, bound};
+use super::foresight::before_run;
 use super::verdict::judge;
 use super::worst::worst_case;
 use super::{AT_RUN_TIME, Change, ChangeCount, Entry, Forecasted, Foresight, IN_ORDER, Preview};
@@ -333,28 +333,13 @@ pub fn target_name(graph: &Graph, at: NodeIndex) -> Option<String> {
     };
     let value = match text {
         Some(text) => resolve_early(graph, at, text)?,
-        None => bound(graph, at, "target")?.clone(),
+        None => graph.bound(at, "target")?.clone(),
     };
     match value {
         Value::String(name) => Some(name),
         Value::Object(target) => target.get("name").and_then(Value::as_str).map(str::to_owned),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => None,
     }
-}
-
-/// What a node's `foreach` bound, with what the groups around it did; the nearest wins.
-pub fn bindings(graph: &Graph, at: NodeIndex) -> Map {
-    let mut all = Map::new();
-    let mut current = Some(at);
-    while let Some(at) = current {
-        for (name, value) in graph.node(at).bindings.iter() {
-            if !all.contains_key(name) {
-                all.insert(name.clone(), value.clone());
-            }
-        }
-        current = graph.node(at).parent;
-    }
-    all
 }
 
 /// A text as it will read, if that is known before the run.

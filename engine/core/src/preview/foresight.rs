@@ -204,26 +204,13 @@ pub(super) fn before_run(graph: &Graph, at: NodeIndex, text: &str, env: &Map) ->
             "targets" => serde_json::to_value(&graph.targets).ok(),
             _ => None,
         };
-        if let Some(value) = bound(graph, at, &name).cloned().or(value) {
+        if let Some(value) = graph.bound(at, &name).cloned().or(value) {
             root.insert(name, value);
         }
     }
     Scope {
         root: Value::Object(root),
     }
-}
-
-/// What `foreach` bound a name to: at the node, or at the nearest group around it.
-pub(crate) fn bound<'a>(graph: &'a Graph, at: NodeIndex, name: &str) -> Option<&'a Value> {
-    let mut current = Some(at);
-    while let Some(at) = current {
-        let node = graph.node(at);
-        if let Some(value) = node.bindings.get(name) {
-            return Some(value);
-        }
-        current = node.parent;
-    }
-    None
 }
 
 /// The texts in a value that only the run can resolve.

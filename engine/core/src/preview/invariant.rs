@@ -2,7 +2,7 @@
 
 use super::availability::{Down, down_key, most_down};
 use super::build::{children, target_name};
-use caxplan_model::{Graph, Invariant, NodeIndex, NodeKind};
+use caxplan_model::{Graph, Invariant, NodeIndex, NodeKind, Value};
 use std::collections::BTreeSet;
 
 /// A step that breaks an invariant in every run in which all goes well.
@@ -14,11 +14,18 @@ pub(crate) struct Broken {
     pub(crate) down: Vec<String>,
 }
 
-/// How many of the invariant's targets may be down at once, and by which path, if that is more than it allows.
-pub(crate) fn may_be_down(graph: &Graph, invariant: &Invariant) -> Option<(String, String)> {
+/// How many of the invariant's targets the steps `inside` its plan may have down at once, and by which path, if that is
+/// more than it allows.
+pub(crate) fn may_be_down(
+    graph: &Graph,
+    inside: &BTreeSet<NodeIndex>,
+    invariant: &Invariant,
+) -> Option<(String, String)> {
     let target = |node: NodeIndex| target_name(graph, node);
-    let skipped = |node: NodeIndex| {
-        matches!(graph.node(node).kind, NodeKind::Action(_)) && !concerns(graph, invariant, node)
+    let skipped = |node: NodeIndex| match graph.node(node).kind {
+        NodeKind::Action(_) => !inside.contains(&node) || !concerns(graph, invariant, node),
+        NodeKind::Foreach(_) => !inside.contains(&node),
+        _ => false,
     };
     let most = most_down(graph, &target, &skipped);
     let count = match most.down {
@@ -35,14 +42,23 @@ pub(crate) fn may_be_down(graph: &Graph, invariant: &Invariant) -> Option<(Strin
 }
 
 /// The first step that breaks an invariant whatever the order of the plan's steps, if all goes well and every condition
-/// ends as is best. A bound from below: what is found here is surely so.
-pub(crate) fn broken_for_sure(graph: &Graph, invariant: &Invariant) -> Option<Broken> {
+/// ends as is best. A bound from below: what is found here is surely so. The invariant is that of the plan whose steps
+/// stand below `plan`.
+pub(crate) fn broken_for_sure(graph: &Graph, plan: NodeIndex, invariant: &Invariant) -> Option<Broken> {
     let walk = Walk { graph, invariant };
-    walk.node(NodeIndex::ROOT, &mut BTreeSet::new()).err()
+    walk.contents(plan, &mut BTreeSet::new()).err()
+}
+
+/// Whether a name is that of a target which the plan of a node has in its inventory.
+pub(crate) fn is_target(graph: &Graph, node: NodeIndex, name: &str) -> bool {
+    match graph.bound(node, "targets") {
+        Some(Value::Array(own)) => own.iter().any(|target| target["name"] == *name),
+        Some(_) | None => graph.targets.iter().any(|target| target.name == *name),
+    }
 }
 
 fn concerns(graph: &Graph, invariant: &Invariant, node: NodeIndex) -> bool {
-    let known = |name: &String| graph.targets.iter().any(|target| target.name == *name);
+    let known = |name: &String| is_target(graph, node, name);
     match (&invariant.targets, target_name(graph, node).filter(known)) {
         (Some(targets), Some(name)) => targets.contains(&name),
         (None, _) | (_, None) => true,
@@ -62,7 +78,12 @@ impl Walk<'_> {
             self.bring_back(at, down);
             return Ok(());
         }
-        match &node.kind {
+        self.contents(at, down)
+    }
+
+    /// A node whose own condition holds.
+    fn contents(&self, at: NodeIndex, down: &mut BTreeSet<String>) -> Result<(), Broken> {
+        match &self.graph.node(at).kind {
             NodeKind::Action(action) => {
                 let Some(key) = down_key(self.graph, at) else {
                     return Ok(());

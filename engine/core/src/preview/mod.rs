@@ -17,8 +17,7 @@ mod worst;
 
 pub use artefact::{Artefact, Inputs};
 pub use availability::{Down, DownMoment, Then};
-pub use build::{bindings, build, target_name};
-pub(crate) use foresight::bound;
+pub use build::{build, target_name};
 pub use foresight::{Because, Foresight};
 pub use history::{History, Usual};
 pub use markdown::{DIFFERENCE_BYTES_MAX, PREVIEW_BYTES_MAX};
@@ -26,7 +25,7 @@ pub use worst::WorstCase;
 
 pub(crate) use availability::down_key;
 pub(crate) use build::resolve_early as resolve_before_run;
-pub(crate) use invariant::{Broken, broken_for_sure, may_be_down};
+pub(crate) use invariant::{Broken, broken_for_sure, is_target, may_be_down};
 
 use caxplan_model::{
     CheckpointName, Digest, LockName, Map, NodeIndex, Notification, OnFailure, Schedule, StepId,

@@ -5,6 +5,7 @@ use super::event::{Command, ProbeReport};
 use super::live::Activity;
 use super::scheduler::{MAX_PARALLEL, Scheduler, Turn};
 use super::status::NodeStatus;
+use crate::guard::guard_of;
 use caxplan_model::{
     ActionStep, Answer, AttemptNo, Cause, FailureEffect, FailureKind, InDoubtPolicy, NodeIndex, NodeKind,
     Outcome, Record, Timestamp, Value, WaitReason,
@@ -65,8 +66,15 @@ impl Scheduler {
         if !self.may_start(node) {
             return;
         }
+        let guard = guard_of(&self.state.graph, node);
+        // Each attempt, and each time that it is held back, uses its checks up.
+        let checked = guard.is_none_or(|guard| self.checked.remove(&guard));
         if self.hold_back(node) {
             return;
+        }
+        if let Some(guard) = guard.filter(|_| !checked) {
+            self.append(Record::CheckedAnew { at: turn.now, node }, turn);
+            return self.todo.push_back(guard);
         }
         if self.action(node).records_before {
             self.live.set(node, Activity::Preparing);

@@ -2,6 +2,7 @@
 
 use super::state::{IllegalRecord, Part, State};
 use super::status::{NodeStatus, UndoStatus};
+use crate::guard::checks_of;
 use caxplan_model::{Answer, AttemptNo, NodeIndex, NodeKind, Outcome, Record, WaitReason};
 
 type Check = Result<(), &'static str>;
@@ -82,6 +83,7 @@ impl State {
             | Record::TimerSet { .. }
             | Record::TimerFired { .. }
             | Record::Breached { .. }
+            | Record::CheckedAnew { .. }
             | Record::Waiting { .. }
             | Record::Paused { .. }
             | Record::RunEnded { .. } => must(self.run.live, "no engine has the run"),
@@ -149,6 +151,16 @@ impl State {
                     && matches!(self.nodes[node.index()].part, Part::Watch { .. }),
                 "no watch is going on here",
             ),
+            Record::CheckedAnew { node, .. } => {
+                let checks = checks_of(&self.graph, *node);
+                let made = |check: &NodeIndex| matches!(self.status(*check), NodeStatus::Succeeded { .. });
+                must(
+                    !checks.is_empty() && checks.iter().all(made),
+                    "there is nothing to check again",
+                )?;
+                must(!self.is_over(*node), OVER)?;
+                must(self.is_idle(*node), "the step cannot start from where it stands")
+            }
             Record::Waiting {
                 reason: WaitReason::Approval { node },
                 ..
@@ -238,6 +250,7 @@ fn node_of(record: &Record) -> Option<NodeIndex> {
         | Record::TimerSet { node, .. }
         | Record::TimerFired { node, .. }
         | Record::Breached { node, .. }
+        | Record::CheckedAnew { node, .. }
         | Record::Answered { node, .. }
         | Record::UndoStarted { node, .. }
         | Record::UndoEnded { node, .. } => Some(*node),

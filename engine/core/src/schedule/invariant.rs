@@ -7,8 +7,8 @@ use super::live::Activity;
 use super::scheduler::{Scheduler, Turn};
 use super::state::State;
 use super::status::{NodeStatus, UndoStatus};
-use crate::preview::down_key;
-use caxplan_model::{FailureKind, Graph, Invariant, NodeIndex, NodeKind, Record};
+use crate::preview::{down_key, is_target};
+use caxplan_model::{FailureKind, Graph, Invariant, Node, NodeIndex, NodeKind, Record};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The number of a target in [`Availability::targets`].
@@ -32,7 +32,7 @@ pub(super) struct Availability {
 #[derive(Clone, Debug)]
 struct TargetSteps {
     name: String,
-    /// Whether it is a target of the inventory; else any invariant may be meant.
+    /// Whether it is a target of an inventory; else any invariant may be meant.
     known: bool,
     steps: Vec<NodeIndex>,
 }
@@ -43,19 +43,20 @@ impl Availability {
         if self.indexed == graph.nodes.len() {
             return;
         }
-        let known: BTreeSet<&str> = graph.targets.iter().map(|target| target.name.as_str()).collect();
         for at in super::shape::indices(graph).skip(self.indexed) {
             let Some(name) = down_key(graph, at) else { continue };
             let next = self.targets.len();
             let key = *self.by_name.entry(name).or_insert_with_key(|name| {
                 self.targets.push(TargetSteps {
-                    known: known.contains(name.as_str()),
+                    known: false,
                     name: name.clone(),
                     steps: Vec::new(),
                 });
                 next
             });
-            self.targets[key].steps.push(at);
+            let target = &mut self.targets[key];
+            target.known = target.known || is_target(graph, at, &target.name);
+            target.steps.push(at);
             self.of.insert(at, key);
         }
         self.indexed = graph.nodes.len();
@@ -96,7 +97,49 @@ impl State {
 
 impl Scheduler {
     fn keeps_invariants(&self) -> bool {
-        !self.state.graph.header.invariants.is_empty()
+        let graph = &self.state.graph;
+        let of_child = |node: &Node| matches!(&node.child, Some(child) if !child.invariants.is_empty());
+        !graph.header.invariants.is_empty() || graph.nodes.iter().any(of_child)
+    }
+
+    /// The plans that a step belongs to, from its own to the run's, with what must hold in each. The run's own is `None`.
+    fn plans_around(&self, step: NodeIndex) -> Vec<(Option<NodeIndex>, &[Invariant])> {
+        let graph = &self.state.graph;
+        let mut plans = Vec::new();
+        let mut at = step;
+        while let Some(run) = graph.run_around(at) {
+            let child = graph.node(run).child.as_ref();
+            plans.push((Some(run), child.map_or(&[][..], |child| &child.invariants)));
+            at = run;
+        }
+        plans.push((None, &graph.header.invariants));
+        plans.retain(|(_, invariants)| !invariants.is_empty());
+        plans
+    }
+
+    /// Whether a target is down by what the steps of a plan did to it.
+    fn is_down_in(&self, key: Key, plan: Option<NodeIndex>) -> bool {
+        if !self.availability.down.contains(&key) {
+            return false;
+        }
+        let steps = self.availability.targets[key].steps.iter();
+        plan.is_none_or(|plan| self.holds_down(steps.filter(|step| self.state.is_inside(**step, plan))))
+    }
+
+    /// Whether one of the steps acts on its target in a way that has it down, or the last of them left it down.
+    fn holds_down<'a>(&self, steps: impl Iterator<Item = &'a NodeIndex>) -> bool {
+        let mut last: Option<(u64, bool)> = None;
+        for node in steps {
+            let takes_down = self.action(*node).availability < 0;
+            if takes_down && self.live.activity(*node) == Activity::Preparing {
+                return true;
+            }
+            match self.state.effect_on_target(*node) {
+                Err(()) => return true,
+                Ok(effect) => last = last.max(effect),
+            }
+        }
+        last.is_some_and(|(_, takes_down)| takes_down)
     }
 
     /// Counts what is down anew: when an engine takes the run up.
@@ -125,17 +168,7 @@ impl Scheduler {
     }
 
     fn count_down(&mut self, key: Key) {
-        let mut last: Option<(u64, bool)> = None;
-        let mut now = false;
-        for node in &self.availability.targets[key].steps {
-            let takes_down = self.action(*node).availability < 0;
-            now |= takes_down && self.live.activity(*node) == Activity::Preparing;
-            match self.state.effect_on_target(*node) {
-                Err(()) => now = true,
-                Ok(effect) => last = last.max(effect),
-            }
-        }
-        if now || last.is_some_and(|(_, takes_down)| takes_down) {
+        if self.holds_down(self.availability.targets[key].steps.iter()) {
             self.availability.down.insert(key);
         } else if self.availability.down.remove(&key) {
             self.availability.freed = true;
@@ -144,36 +177,52 @@ impl Scheduler {
 
     /// Why a step may not start: it would take down one target more than an invariant allows.
     fn broken_by(&mut self, node: NodeIndex) -> Option<String> {
-        if !self.keeps_invariants() || self.action(node).availability >= 0 {
+        if self.action(node).availability >= 0 {
+            return None;
+        }
+        if self.plans_around(node).is_empty() {
             return None;
         }
         self.availability.index(&self.state.graph);
         let availability = &self.availability;
         let key = *availability.of.get(&node)?;
-        if availability.down.contains(&key) {
-            return None;
-        }
-        let invariants = &self.state.graph.header.invariants;
-        let concerned = invariants.iter().filter(|of| availability.concerns(of, key));
-        for invariant in concerned {
-            let down = availability
-                .down
-                .iter()
-                .filter(|down| availability.concerns(invariant, **down));
-            let down: Vec<&TargetSteps> = down.map(|down| &availability.targets[*down]).collect();
-            if down.len() >= invariant.max_unavailable as usize {
-                let names: Vec<String> = down.iter().map(|target| self.taken_down(target)).collect();
-                let names = match names.is_empty() {
-                    true => "none".to_owned(),
-                    false => names.join(", "),
-                };
-                return Some(format!(
-                    "not started: it would take `{}` down, which `{invariant}` does not allow; down now: {names}",
-                    availability.targets[key].name,
-                ));
+        for (plan, invariants) in self.plans_around(node) {
+            if self.is_down_in(key, plan) {
+                continue;
+            }
+            for invariant in invariants.iter().filter(|of| availability.concerns(of, key)) {
+                let down = availability
+                    .down
+                    .iter()
+                    .filter(|down| availability.concerns(invariant, **down) && self.is_down_in(**down, plan));
+                let down: Vec<&TargetSteps> = down.map(|down| &availability.targets[*down]).collect();
+                if down.len() >= invariant.max_unavailable as usize {
+                    return Some(self.refusal(key, plan, invariant, &down));
+                }
             }
         }
         None
+    }
+
+    fn refusal(
+        &self,
+        key: Key,
+        plan: Option<NodeIndex>,
+        invariant: &Invariant,
+        down: &[&TargetSteps],
+    ) -> String {
+        let names: Vec<String> = down.iter().map(|target| self.taken_down(target)).collect();
+        let names = match names.is_empty() {
+            true => "none".to_owned(),
+            false => names.join(", "),
+        };
+        let graph = &self.state.graph;
+        let child = plan.and_then(|step| graph.node(step).child.as_ref());
+        let of = child.map_or_else(String::new, |child| format!(" of `{}`", child.plan));
+        format!(
+            "not started: it would take `{}` down, which `{invariant}`{of} does not allow; down now: {names}",
+            self.availability.targets[key].name,
+        )
     }
 
     /// A target that is down, with the step that last took it down.
@@ -225,12 +274,14 @@ impl Scheduler {
                 continue;
             }
             self.live.set(node, Activity::Idle);
-            if self.may_start(node)
-                && let Some(why) = self.broken_by(node)
-            {
-                self.fail_before_start(node, FailureKind::Invariant, why, turn);
-                return true;
+            if !self.may_start(node) {
+                continue;
             }
+            match self.broken_by(node) {
+                Some(why) => self.fail_before_start(node, FailureKind::Invariant, why, turn),
+                None => self.todo.push_back(node),
+            }
+            return true;
         }
         false
     }

@@ -9,7 +9,7 @@ use caxplan_model::{
     CheckpointName, Duration, InDoubtPolicy, NodeIndex, NodeKind, OnFailure, Outcome, Record, RunEnd,
     Timestamp, WaitReason,
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How many steps run at once if the plan says nothing: enough for a rack, few enough for one engine's sockets and
 /// processes.
@@ -36,6 +36,8 @@ pub struct Scheduler {
     pub(super) held: BTreeMap<NodeIndex, Outcome>,
     /// The pauses between two observations.
     pub(super) intervals: BTreeMap<NodeIndex, Duration>,
+    /// The sequences of checks and a step in which the checks were made just now.
+    pub(super) checked: BTreeSet<NodeIndex>,
     /// What is still to be undone, the next one last.
     pub(super) to_undo: Option<Vec<NodeIndex>>,
     /// The `always` that is run although the run was cancelled.
@@ -64,6 +66,7 @@ impl Scheduler {
             ready: BTreeMap::new(),
             held: BTreeMap::new(),
             intervals: BTreeMap::new(),
+            checked: BTreeSet::new(),
             to_undo: None,
             cleaning: None,
             clean_from: u32::MAX,
@@ -210,6 +213,7 @@ impl Scheduler {
     fn walk_anew(&mut self) {
         self.live.reset();
         self.queue.clear();
+        self.checked.clear();
         self.forget_held();
         self.ready.clear();
         self.todo.clear();

@@ -95,6 +95,13 @@ impl State {
     }
 }
 
+impl State {
+    /// Whether a node is a group or stands below it.
+    pub(super) fn is_inside(&self, node: NodeIndex, group: NodeIndex) -> bool {
+        std::iter::successors(Some(node), |at| self.parent(*at)).any(|at| at == group)
+    }
+}
+
 /// All indices of a graph. A graph of more than 2³² nodes cannot be loaded.
 pub(crate) fn indices(
     graph: &Graph,

@@ -3,6 +3,7 @@
 use super::group::Group;
 use super::shape::{Shapes, indices};
 use super::status::{Failure, NodeStatus, UndoStatus};
+use crate::guard::checks_of;
 use caxplan_model::{
     Answer, AttemptNo, CheckpointName, Foreach, Graph, InDoubtPolicy, Node, NodeIndex, NodeKind, OnFailure,
     Outcome, Record, RunEnd, Timestamp, Value, WaitReason,
@@ -208,6 +209,7 @@ impl State {
             }
             Record::TimerFired { node, .. } => self.timer_fired(*node),
             Record::Breached { node, .. } => self.breached(*node),
+            Record::CheckedAnew { node, .. } => self.checked_anew(*node),
             Record::Waiting { reason, .. } => self.waiting(reason),
             Record::Answered { node, answer, .. } => self.answered(*node, answer),
             Record::Paused { paused, .. } => self.run.paused = *paused,
@@ -345,6 +347,11 @@ impl State {
             .max()
     }
 
+    /// Whether a step waits for its next attempt.
+    pub(super) fn is_retrying(&self, node: NodeIndex) -> bool {
+        matches!(self.status(node), NodeStatus::Retrying { .. })
+    }
+
     pub(super) fn step(&self, node: NodeIndex) -> Option<&Step> {
         match &self.nodes[node.index()].part {
             Part::Step(step) => Some(step),
@@ -432,7 +439,21 @@ impl State {
             }
             (false, None) => self.end(node, NodeStatus::Failed(failure)),
         }
+        if self.status(node).is_ended() {
+            self.leave_checks(node);
+        }
         self.settle_over(node);
+    }
+
+    /// A check that was going on before a step that has ended all the same goes on no more.
+    fn leave_checks(&mut self, step: NodeIndex) {
+        for check in checks_of(&self.graph, step) {
+            let state = &mut self.nodes[check.index()];
+            if !state.status.is_ended() {
+                state.status = NodeStatus::Pending;
+                state.timer = None;
+            }
+        }
     }
 
     fn expanded(&mut self, node: NodeIndex, items: &[Value]) -> Result<(), IllegalRecord> {
@@ -492,6 +513,18 @@ impl State {
         if *breaches > max {
             self.nodes[node.index()].timer = None;
             self.fail(node);
+        }
+    }
+
+    /// The checks before a step, all of which were made, have not been made.
+    fn checked_anew(&mut self, step: NodeIndex) {
+        for check in checks_of(&self.graph, step) {
+            let state = &mut self.nodes[check.index()];
+            state.status = NodeStatus::Pending;
+            state.part = Part::Watch { breaches: 0 };
+            if let Some(guard) = self.parent(check) {
+                self.group_mut(guard).well -= 1;
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use super::event::Command;
 use super::live::{Activity, Question};
 use super::scheduler::{Scheduler, Turn};
 use super::status::NodeStatus;
+use crate::guard::{guard_of, step_behind};
 use caxplan_model::{Answer, Duration, FailureKind, NodeIndex, NodeKind, Record, Value, WaitReason};
 
 /// The shortest pause between two observations: a watch is no busy loop.
@@ -58,6 +59,12 @@ impl Scheduler {
         }
         let at = turn.now;
         if let Some(detail) = breach {
+            // The attempt that it stands before is not made: that is how the step has failed.
+            let step = step_behind(&self.state.graph, node);
+            if let Some(step) = step.filter(|step| self.state.is_retrying(*step)) {
+                let why = format!("not tried again: {detail}");
+                return self.fail_before_start(step, FailureKind::Invariant, why, turn);
+            }
             self.append(Record::Breached { at, node, detail }, turn);
             if self.state.status(node).is_ended() {
                 return self.ended(node);
@@ -96,6 +103,7 @@ impl Scheduler {
 
     fn time_is_up(&mut self, node: NodeIndex, turn: &mut Turn<'_>) {
         self.append(Record::TimerFired { at: turn.now, node }, turn);
+        self.checked.extend(guard_of(&self.state.graph, node));
         self.ended(node);
     }
 

@@ -21,19 +21,9 @@ impl State {
             .collect()
     }
 
-    /// What `foreach` bound for a node: its own bindings and those of the groups around it; the nearest wins.
+    /// What loops and plans bound for a node.
     pub fn bindings(&self, node: NodeIndex) -> Map {
-        let mut all = Map::new();
-        let mut at = Some(node);
-        while let Some(current) = at {
-            for (name, value) in self.graph.node(current).bindings.iter() {
-                if !all.contains_key(name) {
-                    all.insert(name.clone(), value.clone());
-                }
-            }
-            at = self.parent(current);
-        }
-        all
+        self.graph.bindings(node)
     }
 
     /// What `steps` is at a node: every step that has begun, by name. Where a name occurs several times, the step
@@ -79,7 +69,7 @@ impl State {
     /// The step that a name means at a node: of several, the one that shares the nearest group with it, and of those
     /// the last one that has begun.
     pub fn resolve_name(&self, name: &str, node: NodeIndex) -> Option<NodeIndex> {
-        self.resolve_within(name, node, self.child_around(node))
+        self.resolve_within(name, node, self.graph.run_around(node))
     }
 
     /// As [`State::resolve_name`], among the steps of one plan.
@@ -90,7 +80,7 @@ impl State {
             .named(&self.graph, last)
             .iter()
             .copied()
-            .filter(|at| self.child_around(*at) == inside)
+            .filter(|at| self.graph.run_around(*at) == inside)
             .filter(|at| last.len() == name.len() || self.graph.node(*at).id.as_str() == name);
         let first = named.next()?;
         let Some(second) = named.next() else {
@@ -106,20 +96,6 @@ impl State {
                 .count();
             (shared, self.nodes[at.index()].begun)
         })
-    }
-
-    /// The step that runs the plan which a node belongs to; `None` for those of the run's own plan.
-    fn child_around(&self, node: NodeIndex) -> Option<NodeIndex> {
-        let mut at = node;
-        while let Some(parent) = self.parent(at) {
-            let child = self.graph.node(parent).child.as_ref();
-            // What evaluates the parameters stands outside.
-            if child.is_some_and(|child| !(child.late && at == node)) {
-                return Some(parent);
-            }
-            at = parent;
-        }
-        None
     }
 
     /// A phase of the plan that a step runs: what that plan's outputs see is what it sees.

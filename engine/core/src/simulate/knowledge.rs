@@ -71,7 +71,7 @@ impl Knowledge {
             Ok(paths) => paths,
             Err(message) => return Known::Wrong(message),
         };
-        let stand_ins = stand_ins(state, node, guessed);
+        let stand_ins = stand_ins(state, state.graph().standpoint(node), guessed);
         if let Some(unknown) = paths
             .iter()
             .find(|path| self.is_unknown(path, state, node, script, &stand_ins))
@@ -150,7 +150,16 @@ impl Knowledge {
                 given.is_none_or(|given| !given.contains_key(name))
             }
             ("env" | "secrets", None) => true,
-            ("params", Some(name)) if !stand_ins.contains("params") => self.secret.contains(name),
+            ("params", Some(name)) if !stand_ins.contains("params") => {
+                let graph = state.graph();
+                match graph.run_around(graph.standpoint(node)) {
+                    Some(step) => {
+                        let child = graph.node(step).child.as_ref();
+                        child.is_some_and(|child| child.secrets.contains_key(name))
+                    }
+                    None => self.secret.contains(name),
+                }
+            }
             (name, _) => stand_ins.contains(name),
         }
     }

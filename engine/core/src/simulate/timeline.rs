@@ -77,6 +77,7 @@ impl Story {
                 NodeKind::Wait { .. } | NodeKind::Watch(_) => format!("{} is over", id(node)),
                 _ => format!("{} goes on", id(node)),
             },
+            Record::CheckedAnew { node, .. } => format!("{} is checked again before it starts", id(node)),
             Record::Breached { node, detail, .. } => format!("{} sees a BREACH: {detail}", id(node)),
             Record::Waiting { reason, .. } => match reason {
                 WaitReason::Approval { node } => format!("{} asks a person", id(node)),

@@ -8,6 +8,7 @@ use super::knowledge::{Knowledge, Known, id_of, target_name};
 use super::script::Script;
 use super::story::{Assumption, Chance, Opening, Story};
 use super::targets::Availability;
+use crate::load::checked_params;
 use crate::schedule::{Command, Event, Interrupt, NodeStatus, ProbeReport, Scheduler, State};
 use caxplan_model::{
     ActionStep, Answer, AttemptNo, Cause, Digest, Duration, FailureEffect, FailureKind, Graph, InDoubtPolicy,
@@ -684,6 +685,9 @@ impl<'m> World<'m> {
             .knowledge
             .evaluate(state, node, text, self.script, &self.guessed);
         let what = match known {
+            Known::Value(Value::Array(items)) => {
+                return checked_params(state.graph(), node, items).map(Value::Array);
+            }
             Known::Value(value) => return Ok(value),
             Known::Wrong(message) => return Err(message),
             Known::AtRunTime(what) => what,

@@ -254,6 +254,8 @@ impl Judge {
                     (fact.timer, fact.breaches) = (false, 0);
                 }
             }
+            // Plans of the simulation have no invariants, whose checks they are.
+            Record::CheckedAnew { .. } => {}
             Record::Waiting { reason, .. } => match reason {
                 WaitReason::Approval { node } => {
                     self.check_path(*node)?;

@@ -186,6 +186,8 @@ impl Maker<'_> {
             max_unavailable: None,
             when: self.rng.per_mille(200).then(|| "when".to_owned()),
             params: Map::new(),
+            vars: Map::new(),
+            late_vars: Vec::new(),
             body,
         })
     }
@@ -213,6 +215,7 @@ impl Maker<'_> {
                 target: None,
                 checks: vec!["ok".to_owned()],
                 max_breaches: self.rng.below(2),
+                outside: 0,
             }),
             2 => NodeKind::Approve {
                 question: "Go on?".to_owned(),

@@ -203,18 +203,19 @@ impl Driver {
     /// Evaluates a condition or a template at a node. Touches nothing outside the engine.
     pub(super) fn evaluate(&self, node: NodeIndex, text: &str) -> Result<Value, String> {
         let texts = Texts::default().and_text(text);
-        let scope = self.surroundings.scope(self.scheduler.state(), node, &texts);
+        let scope = self.surroundings.scope(self.scheduler.state(), node, &texts)?;
         let value = if template::is_template(text) {
             template::resolve(text, &scope)
         } else {
             template::evaluate_when(text, &scope).map(Value::Bool)
         };
         // The parameters of a child plan must be what it declares.
-        let value = match (value, &self.scheduler.state().graph().node(node).kind) {
-            (Ok(Value::Array(items)), NodeKind::Foreach(foreach)) => {
-                caxplan_core::load::checked_params(foreach, items).map(Value::Array)
+        let graph = self.scheduler.state().graph();
+        let value = match value {
+            Ok(Value::Array(items)) => {
+                caxplan_core::load::checked_params(graph, node, items).map(Value::Array)
             }
-            (value, _) => value,
+            value => value,
         };
         let masker = self.outputs.masker();
         match value {

@@ -236,6 +236,7 @@ fn note_status(connection: &Connection, key: i64, record: &Record) -> rusqlite::
         | Record::TimerSet { .. }
         | Record::TimerFired { .. }
         | Record::Breached { .. }
+        | Record::CheckedAnew { .. }
         | Record::Waiting { .. }
         | Record::Answered { .. }
         | Record::Paused { .. }
