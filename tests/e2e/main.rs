@@ -6,6 +6,7 @@ mod aegiskv;
 mod child;
 mod child_values;
 mod cli;
+mod conflicts;
 mod crash;
 mod documentation;
 mod documents;

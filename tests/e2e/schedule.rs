@@ -104,6 +104,22 @@ fn failures_are_said_and_the_worst_exit_code_is_answered() {
     plans(&sandbox, &[("wrong.yaml", "schedule: 61 * * * *\nphases: []\n")]);
     let end = sandbox.caxplan(&["schedule", "run-due", "plans"]).expect_code(2);
     assert!(end.stderr.contains("`61` is no minute"), "{}", end.stderr);
+    // Said once, until it is another mistake, or comes again after it was right.
+    let look = |said: &str| {
+        let end = sandbox.caxplan(&["schedule", "run-due", "plans"]).expect_code(2);
+        match said {
+            "" => assert!(!end.stderr.contains("wrong.yaml"), "{}", end.stderr),
+            said => assert!(end.stderr.contains(said), "{}", end.stderr),
+        }
+    };
+    look("");
+    plans(&sandbox, &[("wrong.yaml", "schedule: 62 * * * *\nphases: []\n")]);
+    look("`62` is no minute");
+    look("");
+    std::fs::remove_file(sandbox.path().join("plans/wrong.yaml")).expect("removed");
+    sandbox.caxplan(&["schedule", "run-due", "plans"]);
+    plans(&sandbox, &[("wrong.yaml", "schedule: 62 * * * *\nphases: []\n")]);
+    look("`62` is no minute");
 }
 
 #[test]

@@ -183,6 +183,10 @@ const HELP: &[Help] = &[
         examples: &[
             ("caxplan schedule next plans", "when the plans of a folder run"),
             (
+                "caxplan schedule conflicts plans --within 30d",
+                "which of their runs would come into each other's way",
+            ),
+            (
                 "caxplan schedule run-due plans",
                 "for cron: run what is due, quiet when all is well",
             ),

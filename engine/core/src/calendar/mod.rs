@@ -3,11 +3,13 @@
 //! Nothing here knows what time it is: the shell says so, and hands in the time zone. The rule for the two changes of
 //! summer time is in [`Effect`]; what becomes of times that passed, in [`decide`].
 
+mod conflict;
 mod cron;
 mod due;
 mod walk;
 mod zones;
 
+pub use conflict::{Becomes, Conflict, Over, Planned, conflicts};
 pub use cron::{Cron, CronError};
 pub use due::{Busy, Decision, LATE_MAX, decide};
 pub use walk::Effect;

@@ -3,6 +3,7 @@
 //! `run-due`, the timers that call it, and `daemon` are one thing: each looks which times have passed (`look`), and
 //! starts a program of its own for each run (`fire`), which claims the time before anything else.
 
+mod conflicts;
 mod crontab;
 mod daemon;
 mod fire;
@@ -14,6 +15,7 @@ mod run_due;
 mod sources;
 mod start;
 mod systemd;
+mod told;
 mod uninstall;
 
 use crate::failure::Answer;
@@ -25,6 +27,7 @@ pub(crate) enum Schedule {
     RunDue(run_due::RunDue),
     Daemon(daemon::Daemon),
     Next(next::Next),
+    Conflicts(conflicts::Conflicts),
     List(list::List),
     Install(install::Install),
     Uninstall(uninstall::Uninstall),
@@ -39,6 +42,7 @@ impl Schedule {
             Self::RunDue(run_due) => run_due.execute(),
             Self::Daemon(daemon) => daemon.execute(),
             Self::Next(next) => next.execute(),
+            Self::Conflicts(conflicts) => conflicts.execute(),
             Self::List(list) => list.execute(),
             Self::Install(install) => install.execute(),
             Self::Uninstall(uninstall) => uninstall.execute(),

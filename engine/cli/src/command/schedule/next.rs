@@ -117,7 +117,7 @@ fn as_json(one: &Scheduled, next: &Occurrence) -> serde_json::Value {
     })
 }
 
-fn time(text: &str) -> Answer<Timestamp> {
+pub(super) fn time(text: &str) -> Answer<Timestamp> {
     let wrong = || {
         Failure::invalid(format!("`{text}` is no time"))
             .hint("write it as `2026-10-24` or `2026-10-24T12:00Z`")

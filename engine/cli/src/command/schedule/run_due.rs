@@ -3,6 +3,7 @@
 use super::look::look;
 use super::sources::{Reader, Sources, With};
 use super::start::{command, judge, worst};
+use super::told::Told;
 use crate::failure::{Answer, FAILED, INVALID};
 use crate::ui;
 use caxplan_run::{Ledger, StateDir};
@@ -25,10 +26,13 @@ impl RunDue {
         let mut ledger = Ledger::open(&dir)?;
         let found = Reader::default().read(&self.sources)?;
         let mut codes = Vec::new();
-        for bad in &found.bad {
+        let looked_at = self.sources.paths.iter();
+        let looked_at = looked_at.map(|path| std::path::absolute(&path.file));
+        let looked_at = looked_at.collect::<Result<Vec<_>, _>>()?;
+        for bad in Told::read(&dir).news(&found.bad, &looked_at)? {
             ui::say(&bad.all);
-            codes.push(INVALID);
         }
+        codes.extend(found.bad.iter().map(|_| INVALID));
         let look = look(&mut ledger, &found.scheduled, caxplan_run::now())?;
         for note in &look.notes {
             ui::say(&format!("{note}\n"));
