@@ -306,6 +306,26 @@ fn plans_are_compared_by_what_would_run() {
         &["→ rollout  was apply", "→ rollout/second  was apply/two"],
     );
     check(
+        "an undo that is taken away: a rollback leaves the step, where it did not",
+        &format!(
+            "on_failure: rollback{}",
+            OLD.replace(
+                "path: one, content: x}, timeout: 1m",
+                "path: one, content: x}, timeout: 1m, rollback: {shell.run: {script: ls}}"
+            )
+            .replace(
+                "{id: three, action: file.write, with: {path: three, content: x}, timeout: 1m}",
+                "{id: three, shell.run: {script: ls}}"
+            )
+        ),
+        1,
+        &[
+            "! a run can now end as",
+            "apply/three",
+            "· a run can no longer end as failed",
+        ],
+    );
+    check(
         "a longer time limit and a lock",
         &format!(
             "lock: deploy{}",

@@ -53,6 +53,7 @@ const SINGLY: Options = Options {
     pairs: false,
     crashes: false,
     scenarios_max: 1_000,
+    records_max: caxplan_core::simulate::RECORDS_MAX,
 };
 
 #[test]
@@ -108,6 +109,7 @@ fn what_is_left_out_is_counted() {
         &model(UPGRADE),
         &Options {
             scenarios_max: 10,
+            records_max: caxplan_core::simulate::RECORDS_MAX,
             ..SINGLY
         },
     );

@@ -5,11 +5,14 @@ use crate::failure::{Answer, FAILED, Failure};
 use crate::plan::{Checked, PlanArguments};
 use crate::ui;
 use caxplan_core::load::Loaded;
-use caxplan_core::simulate::{Ending, Findings, Gate, Model, Options, SCENARIOS_MAX, Script, Story, Trouble};
+use caxplan_core::simulate::{
+    Ending, Findings, Gate, Model, Options, RECORDS_MAX, SCENARIOS_MAX, Script, Story, Trouble,
+};
 use caxplan_core::simulate::{explore, tell};
 use caxplan_model::Duration;
 use caxplan_run::{Registry, StateDir};
 use clap::{Args, ValueEnum};
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 /// Try everything that can go wrong in a plan; perform nothing
@@ -105,6 +108,7 @@ impl Simulate {
                 pairs: self.pairs,
                 crashes: self.crashes,
                 scenarios_max: self.max_scenarios,
+                records_max: RECORDS_MAX,
             },
         );
         let gate = self.gate();
@@ -240,16 +244,16 @@ impl FailOn {
 
 /// A model of a plan.
 pub(super) fn model(loaded: &Loaded, registry: &Registry, items: u32) -> Model {
-    let limits = registry
+    let secret = loaded.secret_params.keys().cloned().collect();
+    Model::new(loaded.graph.clone(), secret, limits(registry), items)
+}
+
+/// The time limits that actions have by themselves.
+pub(super) fn limits(registry: &Registry) -> BTreeMap<String, Duration> {
+    registry
         .actions()
         .filter_map(|action| Some((action.name.clone(), action.default_timeout?)))
-        .collect();
-    Model::new(
-        loaded.graph.clone(),
-        loaded.secret_params.keys().cloned().collect(),
-        limits,
-        items,
-    )
+        .collect()
 }
 
 fn story(model: &Model, id: &str) -> Option<(Story, Ending)> {

@@ -1,5 +1,6 @@
 //! What changes for whoever runs a plan when it becomes another version of itself.
 
+use super::EndStates;
 use super::compare::{FieldChange, map_changes, plan_changes};
 use super::fields::{Flat, flatten, last};
 use super::pair::{Pairs, pair};
@@ -18,6 +19,9 @@ pub struct Difference {
     pub plan: Vec<FieldChange>,
     /// Steps and groups, in the order of the new plan; those that are gone stand at the end.
     pub steps: Vec<StepDifference>,
+    /// Where runs can end, if failures of both were simulated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_states: Option<EndStates>,
 }
 
 /// One step or group that is not as it was.
@@ -85,6 +89,7 @@ impl Difference {
             consequences,
             plan,
             steps,
+            end_states: None,
         }
     }
 

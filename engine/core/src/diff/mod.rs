@@ -6,6 +6,7 @@
 
 mod compare;
 mod difference;
+mod end_states;
 mod fields;
 mod lines;
 mod pair;
@@ -14,6 +15,7 @@ mod settle;
 
 pub use compare::{Comparison, FieldChange, NodeChange, compare};
 pub use difference::{Consequence, Difference, StepDifference, What};
+pub use end_states::{EndState, EndStates};
 pub use lines::shown;
 
 pub(crate) use compare::{map_changes, plan_changes};

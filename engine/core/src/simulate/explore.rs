@@ -12,8 +12,8 @@ use std::collections::{BTreeSet, VecDeque};
 
 /// The most scenarios that are tried if nothing else is said.
 pub const SCENARIOS_MAX: u64 = 20_000;
-/// The most records that all scenarios together may have, so that a large plan ends in minutes.
-const WORK_MAX: u64 = 40_000_000;
+/// The most records that all scenarios together have if nothing else is said, so that a large plan ends in minutes.
+pub const RECORDS_MAX: u64 = 40_000_000;
 
 /// What is tried.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +24,8 @@ pub struct Options {
     pub crashes: bool,
     /// The most scenarios.
     pub scenarios_max: u64,
+    /// The most records that all scenarios together may have.
+    pub records_max: u64,
 }
 
 /// Tries everything, one after the other.
@@ -32,6 +34,7 @@ pub fn explore(model: &Model, options: &Options) -> Findings {
         model,
         work: 0,
         limit: options.scenarios_max.max(1),
+        records_max: options.records_max,
         findings: Findings::of(model.graph()),
         undos_tried: BTreeSet::new(),
     };
@@ -107,6 +110,7 @@ struct Survey<'m> {
     model: &'m Model,
     work: u64,
     limit: u64,
+    records_max: u64,
     findings: Findings,
     undos_tried: BTreeSet<StepId>,
 }
@@ -114,7 +118,7 @@ struct Survey<'m> {
 impl Survey<'_> {
     /// The next scenario, if the limits allow for one more.
     fn next(&self, queue: &mut VecDeque<Script>) -> Option<Script> {
-        if self.findings.rows.len() as u64 >= self.limit || self.work >= WORK_MAX {
+        if self.findings.rows.len() as u64 >= self.limit || self.work >= self.records_max {
             return None;
         }
         queue.pop_front()

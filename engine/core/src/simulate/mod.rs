@@ -20,7 +20,7 @@ mod trial;
 mod world;
 
 pub use ending::{End, Ending};
-pub use explore::{Options, SCENARIOS_MAX, Unheard, explore, tell};
+pub use explore::{Options, RECORDS_MAX, SCENARIOS_MAX, Unheard, explore, tell};
 pub use fault::{Fault, FaultKind, Truth};
 pub use findings::{Findings, Group, Row};
 pub use gate::{Gate, Trouble};

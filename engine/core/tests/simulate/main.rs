@@ -99,6 +99,7 @@ fn surveys_of_random_plans_find_no_fault_of_the_engine() {
             pairs: true,
             crashes: true,
             scenarios_max: 150,
+            records_max: caxplan_core::simulate::RECORDS_MAX,
         };
         for row in explore(&model, &options).rows {
             scenarios += 1;
