@@ -75,6 +75,40 @@ fn parameters_without_a_value_are_asked_for_and_secret_ones_are_not_shown() {
 }
 
 #[test]
+fn a_run_that_is_resumed_asks_for_its_secret_parameters_again() {
+    let sandbox = Sandbox::new();
+    sandbox.file(
+        "plan.yaml",
+        r#"
+params: {token: {secret: true}, open: {default: x}}
+phases:
+  - name: main
+    steps:
+      - {shell.run: {script: "test -e go && printf %s $T > effects", env: {T: "{{ params.token }}"}}, rollback: []}
+"#,
+    );
+    sandbox
+        .caxplan(&["run", "plan.yaml", "-p", "token=sesame"])
+        .expect_code(1);
+    sandbox.file("go", "");
+    sandbox
+        .caxplan(&["resume", "--last"])
+        .expect_code(2)
+        .expect_text("token");
+    let mut terminal = Terminal::caxplan(&sandbox, &["resume", "--last"]);
+    terminal
+        .expect("token (secret; the run does not keep its value)")
+        .expect("value (not shown): ")
+        .type_keys("sesame\n");
+    let screen = terminal.expect_code(0);
+    assert!(
+        !screen.contains("sesame") && !screen.contains("? open"),
+        "{screen}"
+    );
+    assert_eq!(sandbox.read("effects"), "sesame");
+}
+
+#[test]
 fn nobody_is_asked_where_nobody_looks() {
     let sandbox = Sandbox::new();
     sandbox.file("plan.yaml", PARAMS);

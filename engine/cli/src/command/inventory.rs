@@ -4,6 +4,7 @@ use crate::composition::registry;
 use crate::failure::{Answer, Failure};
 use crate::plan::{self, Checked, PlanArguments};
 use crate::ui::{Listing, Table};
+use caxplan_core::load::body_keys;
 use caxplan_core::select::Selector;
 use caxplan_model::{Map, Target, Value};
 use caxplan_run::StateDir;
@@ -24,17 +25,6 @@ pub(crate) struct Inventory {
     output: Listing,
 }
 
-/// What makes a file something to run; a file without any of it is an inventory.
-const BODIES: [&str; 7] = [
-    "phases",
-    "strategy",
-    "upgrade_strategy",
-    "maintenance",
-    "backup",
-    "health_checks",
-    "alerts",
-];
-
 /// The plan through which an inventory is looked at.
 const LOOK: &str = "phases: [{name: look, steps: [{noop.run: {}}]}]";
 
@@ -51,7 +41,7 @@ impl Inventory {
         let file = self.plan.file()?.file.to_string_lossy();
         let text = plan::read(&file).unwrap_or_default();
         let value: Value = serde_saphyr::from_str(&text).unwrap_or_default();
-        let is_inventory = value.is_object() && BODIES.iter().all(|body| value.get(body).is_none());
+        let is_inventory = value.is_object() && body_keys().all(|body| value.get(body).is_none());
         let checked = if is_inventory {
             self.plan.load_inventory(&registry, LOOK)?
         } else {

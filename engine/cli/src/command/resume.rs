@@ -7,7 +7,7 @@ use crate::failure::{Answer, Failure};
 use crate::plan::{Contact, ParamArguments, PlanArguments, PlanPath};
 use crate::select::{self, RunArgument};
 use crate::ui::{self, Show};
-use caxplan_model::{CheckpointName, RunEnd};
+use caxplan_model::{CheckpointName, RunEnd, Value};
 use caxplan_run::{LockError, Orders, Request, Session};
 use clap::Args;
 use std::path::PathBuf;
@@ -67,6 +67,7 @@ impl Resume {
             // What came after a checkpoint can be repeated.
             (Some(RunEnd::Succeeded), Some(_)) | (_, _) => {}
         }
+        let secret_params = stored.secret_params.clone();
         let state = caxplan_run::fold(&run, stored.graph, &stored.records)?;
         if let Some(from) = from.as_ref().filter(|from| !state.is_reached(from)) {
             return Err(unreached(from, &state));
@@ -78,6 +79,14 @@ impl Resume {
         }
         drop(journal);
         let registry = registry(&dir);
+        let mut given = self.params.clone();
+        if ui::ask::is_possible() {
+            let known = given.values()?;
+            for name in secret_params.iter().filter(|name| !known.contains_key(*name)) {
+                let value = ui::ask::secret_param(name)?;
+                given.known.insert(name.clone(), Value::String(value));
+            }
+        }
         let edited = match &self.with_edited_plan {
             Some(file) => {
                 if let Some(holder) = caxplan_run::engine_of(&dir, &run) {
@@ -92,7 +101,7 @@ impl Resume {
                         file: stored.summary.plan.clone(),
                         entry: state.graph().header.entry.clone(),
                     })),
-                    params: self.params.clone(),
+                    params: given.clone(),
                     libraries: self.libraries.clone(),
                     inventory: self.inventory.clone(),
                     limit: self.limit.clone(),
@@ -106,7 +115,7 @@ impl Resume {
             }
             None => None,
         };
-        let params = self.params.values()?;
+        let params = given.values()?;
         runtime()?.block_on(async {
             let edited = edited.as_ref().map(Edited::as_plan);
             let session = Session::take_up_edited(&dir, registry, &run, &params, edited.as_ref()).await?;

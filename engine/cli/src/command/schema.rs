@@ -6,8 +6,10 @@ use crate::ui;
 use caxplan_core::load::{DocumentKind, reference, schema};
 use caxplan_model::ActionSpec;
 use caxplan_run::StateDir;
+use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 /// Print the JSON Schema of a document, or of an action's arguments, for editors
 #[derive(Debug, Args)]
@@ -23,26 +25,25 @@ pub(crate) struct Schema {
     markdown: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum Kind {
-    /// A plan
-    #[default]
-    Plan,
-    /// An action library
-    Library,
-    /// An inventory
-    Inventory,
-    /// A maintenance calendar
-    Maintenance,
-    /// A backup policy
-    Backup,
-    /// Monitors
-    #[value(name = "health_checks")]
-    HealthChecks,
-    /// Alert rules
-    Alerts,
-    /// A test of a plan
-    Test,
+/// A kind of documents, as the command line names it.
+#[derive(Clone, Copy, Debug)]
+struct Kind(DocumentKind);
+
+impl Default for Kind {
+    fn default() -> Self {
+        Self(DocumentKind::Plan)
+    }
+}
+
+impl ValueEnum for Kind {
+    fn value_variants<'a>() -> &'a [Self] {
+        static ALL: LazyLock<Vec<Kind>> = LazyLock::new(|| DocumentKind::all().map(Kind).collect());
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.0.name()).help(self.0.about()))
+    }
 }
 
 impl Schema {
@@ -60,18 +61,8 @@ impl Schema {
             ui::print_json(&spec.arguments);
             return Ok(ExitCode::SUCCESS);
         }
-        let kind = match self.kind {
-            Kind::Plan => DocumentKind::Plan,
-            Kind::Library => DocumentKind::Library,
-            Kind::Inventory => DocumentKind::Inventory,
-            Kind::Maintenance => DocumentKind::Maintenance,
-            Kind::Backup => DocumentKind::Backup,
-            Kind::HealthChecks => DocumentKind::HealthChecks,
-            Kind::Alerts => DocumentKind::Alerts,
-            Kind::Test => DocumentKind::Test,
-        };
         let actions: Vec<ActionSpec> = registry.actions().cloned().collect();
-        ui::print_json(&schema(kind, &actions));
+        ui::print_json(&schema(self.kind.0, &actions));
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -153,6 +153,13 @@ pub(crate) fn param(missing: &MissingParam) -> Answer<String> {
     }
 }
 
+/// Asks for the value of a secret parameter of a run, which is nowhere in its records.
+pub(crate) fn secret_param(name: &str) -> Answer<String> {
+    say(&format!("? {name} (secret; the run does not keep its value)\n"));
+    secret("  value (not shown): ")?
+        .ok_or_else(|| Failure::invalid(format!("the parameter `{name}` has no value")))
+}
+
 /// One line that is not shown. The terminal is as before when this returns: an interrupt is taken as a key, for one that
 /// ended the program would leave a terminal that shows nothing.
 fn secret(prompt: &str) -> Answer<Option<String>> {

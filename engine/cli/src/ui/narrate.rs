@@ -1,7 +1,7 @@
 //! One line for each record that is worth one.
 
 use super::Paint;
-use caxplan_core::schedule::State;
+use caxplan_core::schedule::{State, looks_once};
 use caxplan_model::{
     Answer, Cause, Duration, NodeIndex, NodeKind, Outcome, Record, Timestamp, UndoEnd, Value, WaitReason,
 };
@@ -9,6 +9,11 @@ use std::collections::BTreeMap;
 
 /// The most lines of a failed step's output that are shown with its failure.
 const TAIL_LINES: usize = 12;
+
+/// Whether a node is a watch that lasts no time.
+fn once(state: &State, node: NodeIndex) -> bool {
+    matches!(&state.graph().node(node).kind, NodeKind::Watch(watch) if looks_once(watch))
+}
 
 /// Turns records into lines. Remembers when steps started, to say how long they took.
 #[derive(Debug)]
@@ -32,6 +37,13 @@ impl Narrator {
         match record {
             Record::TimerFired { node, .. } if state.is_over(*node) => {
                 Some(format!("{} the time of {} is over", paint.red("✗"), id(node)))
+            }
+            Record::TimerFired { node, .. } if once(state, *node) => {
+                let checks = match &state.graph().node(*node).kind {
+                    NodeKind::Watch(watch) => watch.checks.join(", "),
+                    _ => String::new(),
+                };
+                Some(format!("{} {}: {checks}", paint.green("✓"), id(node)))
             }
             Record::RunCreated { .. }
             | Record::Expanded { .. }
@@ -61,6 +73,9 @@ impl Narrator {
             }
             Record::Skipped { node, reason, .. } => {
                 Some(paint.dim(&format!("– {} skipped: {reason}", id(node))))
+            }
+            Record::TimerSet { node, .. } if once(state, *node) => {
+                Some(paint.dim(&format!("◷ {} looks once", id(node))))
             }
             Record::TimerSet { at, node, due } => {
                 let what = match &state.graph().node(*node).kind {

@@ -2,7 +2,7 @@
 
 use super::build::{answered, question, target};
 use super::trouble::last_lines;
-use crate::schedule::State;
+use crate::schedule::{State, looks_once};
 use caxplan_model::{
     Cause, Duration, Map, NodeIndex, NodeKind, Outcome, Record, StepId, Timestamp, Undo, UndoEnd, Value,
 };
@@ -248,7 +248,15 @@ fn history(state: &State, records: &[Record], of: NodeIndex) -> (Vec<AttemptDeta
             },
             Record::Skipped { at, node, reason } if *node == of => say(*at, format!("skipped: {reason}")),
             Record::TimerSet { at, node, due } if *node == of => {
-                say(*at, format!("waits {}", due.since(*at)));
+                let once =
+                    matches!(&state.graph().node(of).kind, NodeKind::Watch(watch) if looks_once(watch));
+                say(
+                    *at,
+                    match once {
+                        true => "looks once".to_owned(),
+                        false => format!("waits {}", due.since(*at)),
+                    },
+                );
             }
             Record::TimerFired { at, node } if *node == of => say(*at, "its time was over".to_owned()),
             Record::Breached { at, node, detail } if *node == of => say(*at, format!("breach: {detail}")),

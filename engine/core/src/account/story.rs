@@ -2,7 +2,7 @@
 
 use super::build::{answered, question};
 use super::{Event, EventKind};
-use crate::schedule::State;
+use crate::schedule::{State, looks_once};
 use caxplan_model::{NodeIndex, NodeKind, Outcome, Record, RunEnd, StepId, Timestamp, UndoEnd, WaitReason};
 use std::collections::BTreeMap;
 
@@ -93,11 +93,13 @@ impl Story<'_> {
             }
             Record::Expanded { .. } | Record::Notified { .. } | Record::CheckedAnew { .. } => {}
             Record::TimerSet { node, due, .. } => {
+                let time = due.since(at);
                 let what = match &self.state.graph().node(*node).kind {
-                    NodeKind::Watch(_) => "watches for",
-                    _ => "waits",
+                    NodeKind::Watch(watch) if looks_once(watch) => "looks once".to_owned(),
+                    NodeKind::Watch(_) => format!("watches for {time}"),
+                    _ => format!("waits {time}"),
                 };
-                let text = format!("`{}` {what} {}", self.id(*node), due.since(at));
+                let text = format!("`{}` {what}", self.id(*node));
                 self.say(at, EventKind::Timer, Some(*node), text);
             }
             Record::TimerFired { node, .. } => self.good.add(at, self.id(*node)),

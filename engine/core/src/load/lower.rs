@@ -23,7 +23,7 @@ use caxplan_model::{Checklist, CheckpointName, Map, NodeIndex, NodeKind, PhaseMa
 use std::collections::BTreeMap;
 
 /// How deep groups, loops and library names may be nested in each other.
-const DEPTH_MAX: usize = 64;
+pub(super) const DEPTH_MAX: usize = 64;
 
 /// Where lowering stands.
 #[derive(Clone, Default)]

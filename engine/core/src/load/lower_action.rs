@@ -2,9 +2,10 @@
 
 use super::bind;
 use super::call::Call;
-use super::lower::{Lowering, Place};
+use super::lower::{DEPTH_MAX, Lowering, Place};
 use super::names::{Use, View};
-use super::step::{Options, Step, WatchSpec};
+use super::request::Label;
+use super::step::{Body, Options, Step, WatchSpec};
 use super::yaml::Spanned;
 use caxplan_model::{ActionCall, ActionSpec, ActionStep, Probe, Undo, UndoSupport, Watch};
 
@@ -86,6 +87,7 @@ impl Lowering<'_, '_> {
 
     /// A call of an action that only reads.
     pub(super) fn reading_call(&mut self, call: &Call, what: &str, view: &View) -> Option<ActionCall> {
+        self.refuse_options(call, what);
         let bound = self.call(call, view)?;
         if let Some(spec) = self.actions.get(&bound.action)
             && !spec.only_reads(&bound.with)
@@ -99,6 +101,43 @@ impl Lowering<'_, '_> {
                 help.map(|argument| format!("if this call only reads, say so: `{argument}: false`"));
         }
         Some(bound)
+    }
+
+    /// Refuses names whose entries say more than the action and its arguments: nothing of that would have an effect here.
+    fn refuse_options(&mut self, call: &Call, what: &str) {
+        let mut name = &call.action.value;
+        for _ in 0..DEPTH_MAX {
+            let Some((step, _)) = self
+                .library
+                .actions
+                .get(name)
+                .filter(|_| self.actions.get(name).is_none())
+            else {
+                return;
+            };
+            let said = step.options.said();
+            if !said.is_empty() {
+                let message = format!(
+                    "`{name}` says {}, which has no effect on {what}",
+                    said.iter()
+                        .map(|key| format!("`{key}`"))
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                );
+                let error = self.report.error("no-effect", call.action.span, message);
+                error.others.push(Label {
+                    span: step.span,
+                    text: "bound here".to_owned(),
+                });
+                error.help = Some(
+                    "bind another name for it, with the action and its arguments alone; a look ends after 60s, or when its action says"
+                        .to_owned(),
+                );
+                return;
+            }
+            let Body::Call(next) = &step.body else { return };
+            name = &next.action.value;
+        }
     }
 
     fn probe(&mut self, probe: &Call, view: &View) -> Option<Probe> {

@@ -54,6 +54,7 @@ mod yaml;
 pub use all::{All, Check, Monitor, Monitors, Rule, load_all, monitors};
 pub use entries::{Entry, entries};
 pub use handed::{checked_params, checked_secrets, hand_over, handed_secrets};
+pub use keys::body_keys;
 pub use load::load;
 pub use missing::{MissingParam, declared_params, missing_params};
 pub use reference::reference;

@@ -29,31 +29,37 @@ pub enum DocumentKind {
     Test,
 }
 
+/// The kinds, each with its name on the command line and in file names, and what it is.
+const KINDS: [(DocumentKind, &str, &str); 8] = [
+    (DocumentKind::Plan, "plan", "A plan"),
+    (DocumentKind::Library, "library", "An action library"),
+    (DocumentKind::Inventory, "inventory", "An inventory"),
+    (DocumentKind::Maintenance, "maintenance", "A maintenance calendar"),
+    (DocumentKind::Backup, "backup", "A backup policy"),
+    (DocumentKind::HealthChecks, "health_checks", "Monitors"),
+    (DocumentKind::Alerts, "alerts", "Alert rules"),
+    (DocumentKind::Test, "test", "A test of a plan"),
+];
+
 impl DocumentKind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::Plan,
-        Self::Library,
-        Self::Inventory,
-        Self::Maintenance,
-        Self::Backup,
-        Self::HealthChecks,
-        Self::Alerts,
-        Self::Test,
-    ];
+    pub fn all() -> impl Iterator<Item = Self> {
+        KINDS.iter().map(|(kind, ..)| *kind)
+    }
 
     /// Its name on the command line and in file names: `schemas/plan.schema.json`.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Plan => "plan",
-            Self::Library => "library",
-            Self::Inventory => "inventory",
-            Self::Maintenance => "maintenance",
-            Self::Backup => "backup",
-            Self::HealthChecks => "health_checks",
-            Self::Alerts => "alerts",
-            Self::Test => "test",
-        }
+        self.row().1
+    }
+
+    /// What it is, for a person.
+    pub fn about(self) -> &'static str {
+        self.row().2
+    }
+
+    fn row(self) -> &'static (Self, &'static str, &'static str) {
+        let row = KINDS.iter().find(|(kind, ..)| *kind == self);
+        row.expect("every kind stands in the table")
     }
 }
 

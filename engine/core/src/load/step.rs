@@ -115,6 +115,26 @@ pub(super) struct Options {
 }
 
 impl Options {
+    /// The keys that say something.
+    pub(super) fn said(&self) -> Vec<&'static str> {
+        [
+            ("target", self.target.is_some()),
+            ("needs", !self.needs.is_empty()),
+            ("when", self.when.is_some()),
+            ("retry", self.retry.is_some()),
+            ("timeout", self.timeout.is_some()),
+            ("expect", !self.expect.is_empty()),
+            ("probe", self.probe.is_some()),
+            ("rollback", self.rollback.is_some()),
+            ("availability", self.availability.is_some()),
+            ("checkpoint", self.checkpoint.is_some()),
+            ("on_failure", self.on_failure.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(key, is_said)| is_said.then_some(key))
+        .collect()
+    }
+
     /// What `self` says, and where it says nothing, what `base` says.
     pub(super) fn over(self, base: Self) -> Self {
         let or = |own: Vec<Spanned<String>>, base| if own.is_empty() { base } else { own };

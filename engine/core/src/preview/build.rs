@@ -5,7 +5,7 @@ use super::foresight::before_run;
 use super::verdict::judge;
 use super::worst::worst_case;
 use super::{AT_RUN_TIME, Change, ChangeCount, Entry, Forecasted, Foresight, IN_ORDER, Preview};
-use crate::schedule::MAX_PARALLEL;
+use crate::schedule::{MAX_PARALLEL, looks_once};
 use crate::template::{depends_on_run, is_template, resolve};
 use caxplan_model::{ActionStep, Graph, Items, Map, Node, NodeIndex, NodeKind, Undo, Value};
 use std::collections::BTreeMap;
@@ -83,6 +83,7 @@ fn note(preview: &mut Preview, node: &Node, entry: &Entry) {
     }
     match &node.kind {
         NodeKind::Action(action) if would_be_in_doubt(action) => preview.in_doubt.push(entry.id.clone()),
+        NodeKind::Watch(watch) if looks_once(watch) => {}
         NodeKind::Wait { .. } | NodeKind::Watch(_) => {
             preview.times.push((entry.id.clone(), entry.summary.clone()));
         }
@@ -203,13 +204,17 @@ fn entry(graph: &Graph, at: NodeIndex, depth: u32, forecast: Option<&Forecasted>
         }
         NodeKind::Watch(watch) => {
             entry.what = format!("watch with {}", watch.observe.action);
-            entry.summary = format!(
-                "for {}, every {}: {}; fails after more than {} breaches",
-                length(&watch.duration),
-                length(&watch.every),
-                watch.checks.join(", "),
-                watch.max_breaches
-            );
+            entry.summary = if looks_once(watch) {
+                format!("looks once: {}", watch.checks.join(", "))
+            } else {
+                format!(
+                    "for {}, every {}: {}; fails after more than {} breaches",
+                    length(&watch.duration),
+                    length(&watch.every),
+                    watch.checks.join(", "),
+                    watch.max_breaches
+                )
+            };
         }
         NodeKind::Approve { question } => {
             entry.what = "approval".to_owned();

@@ -29,3 +29,4 @@ pub use replace::Refusal;
 pub use scheduler::{MAX_PARALLEL, Scheduler};
 pub use state::{IllegalRecord, State};
 pub use status::{Failure, NodeStatus, UndoStatus};
+pub use timed::looks_once;

@@ -5,7 +5,12 @@ use super::live::{Activity, Question};
 use super::scheduler::{Scheduler, Turn};
 use super::status::NodeStatus;
 use crate::guard::{guard_of, step_behind};
-use caxplan_model::{Answer, Duration, FailureKind, NodeIndex, NodeKind, Record, Value, WaitReason};
+use caxplan_model::{Answer, Duration, FailureKind, NodeIndex, NodeKind, Record, Value, WaitReason, Watch};
+
+/// Whether a watch lasts no time: it looks once.
+pub fn looks_once(watch: &Watch) -> bool {
+    watch.duration.parse() == Ok(Duration::ZERO)
+}
 
 /// The shortest pause between two observations: a watch is no busy loop.
 const EVERY_MIN: Duration = Duration::from_millis(100);

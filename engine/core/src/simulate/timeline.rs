@@ -1,6 +1,7 @@
 //! One simulated run, as a list of what happened when.
 
 use super::story::Story;
+use crate::schedule::looks_once;
 use caxplan_model::{Answer, Duration, NodeIndex, NodeKind, Outcome, Record, Timestamp, UndoEnd, WaitReason};
 use serde::Serialize;
 
@@ -68,12 +69,14 @@ impl Story {
             Record::TimerSet { node, at, due } => {
                 let time = due.since(*at);
                 match self.state.graph().node(*node).kind {
+                    NodeKind::Watch(ref watch) if looks_once(watch) => format!("{} looks once", id(node)),
                     NodeKind::Watch(_) => format!("{} watches for {time}", id(node)),
                     NodeKind::Wait { .. } => format!("{} waits for {time}", id(node)),
                     _ => format!("{} pauses for {time} between batches", id(node)),
                 }
             }
             Record::TimerFired { node, .. } => match self.state.graph().node(*node).kind {
+                NodeKind::Watch(ref watch) if looks_once(watch) => format!("{} holds", id(node)),
                 NodeKind::Wait { .. } | NodeKind::Watch(_) => format!("{} is over", id(node)),
                 _ => format!("{} goes on", id(node)),
             },

@@ -26,7 +26,7 @@ fn without_actions(mut schema: Value) -> Value {
 
 #[test]
 fn committed_schemas_are_what_the_loader_says() {
-    for kind in DocumentKind::ALL {
+    for kind in DocumentKind::all() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("../../schemas")
             .join(format!("{}.schema.json", kind.name()));
@@ -43,7 +43,7 @@ fn committed_schemas_are_what_the_loader_says() {
 #[test]
 fn every_key_is_explained_to_editors() {
     let mut missing = Vec::new();
-    for kind in DocumentKind::ALL {
+    for kind in DocumentKind::all() {
         let schema = schema(kind, &[]);
         for (object, definition) in schema["$defs"].as_object().expect("definitions") {
             let properties = definition["properties"].as_object();

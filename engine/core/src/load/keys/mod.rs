@@ -151,6 +151,11 @@ pub(in crate::load) const PARAM_TYPES: &[&str] = &[
 const CONDITIONS: Shape = Shape::OneOrMany(&Shape::Text);
 const STEPS: Shape = Shape::List(&Shape::Step);
 
+/// The keys that make a file something to run. A file without any of them is a library or an inventory.
+pub fn body_keys() -> impl Iterator<Item = &'static str> {
+    BODIES.iter().map(|(key, _)| *key)
+}
+
 /// The keys that say what a document is, and the keys that it then has.
 pub(in crate::load) static BODIES: &[(&str, &Object)] = &[
     ("upgrade_strategy", &PLAN),
