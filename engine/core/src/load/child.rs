@@ -272,7 +272,7 @@ impl<'b> Lowering<'_, 'b> {
             read: self.read,
             joined: self.joined,
             // Those of the plans around it hold for its steps, too.
-            checks: self.checks.iter().map(Check::from_within).collect(),
+            checks: self.checks.iter().map(Check::one_plan_in).collect(),
         };
         let own = inner.checks(&plan.invariants);
         inner.checks.extend(own);

@@ -53,7 +53,7 @@ pub(super) struct Check {
 
 impl Check {
     /// The same check in a plan that runs within the one it belongs to.
-    pub(super) fn from_within(&self) -> Self {
+    pub(super) fn one_plan_in(&self) -> Self {
         let mut inner = self.clone();
         inner.watch.outside += 1;
         inner
