@@ -21,13 +21,14 @@ pub(crate) async fn make(
     dir: &StateDir,
     registry: &Registry,
     arguments: &PlanArguments,
-    loaded: &Loaded,
+    loaded: Loaded,
     offline: bool,
     salt: Option<&str>,
 ) -> Answer<Artefact> {
     let plan = arguments.absolute()?;
-    let forecasts = caxplan_run::forecast(registry, loaded, &plan, offline).await?;
+    let forecasts = caxplan_run::forecast(registry, &loaded, &plan, offline).await?;
     let mut preview = build(&loaded.graph, &forecasts.foresight, &forecasts.steps);
+    drop(forecasts);
     // A preview is not worth less without what earlier runs took.
     if let Ok(history) = caxplan_run::history(dir, &plan) {
         preview.remember(&history);
@@ -40,7 +41,7 @@ pub(crate) async fn make(
         .as_ref()
         .and_then(|schedule| next_due(schedule, now));
     let fresh = format!("{:x}-{:x}", now.0, std::process::id());
-    let inputs = inputs(arguments, loaded, salt.unwrap_or(&fresh))?;
+    let inputs = inputs(arguments, &loaded, salt.unwrap_or(&fresh))?;
     let made_by = concat!("caxplan ", env!("CARGO_PKG_VERSION"));
     Ok(Artefact::new(
         made_by,
@@ -48,7 +49,7 @@ pub(crate) async fn make(
         offline,
         inputs,
         preview,
-        loaded.graph.clone(),
+        loaded.graph,
     ))
 }
 
@@ -153,7 +154,7 @@ pub(crate) async fn check(
         dir,
         registry,
         arguments,
-        loaded,
+        loaded.clone(),
         artefact.offline,
         Some(&artefact.inputs.salt),
     )

@@ -48,8 +48,8 @@ impl<'a> Asker<'a> {
             .default_timeout
             .map_or(WITHIN, caxplan_model::Duration::as_std);
         let call = Call {
-            action: call.action.clone(),
-            with: call.with.clone(),
+            action: call.action.to_string(),
+            with: call.with.clone().into(),
             target: None,
             run: RunId::new("inventory"),
             step: StepId::new("inventory"),

@@ -145,8 +145,8 @@ impl PlanArguments {
     /// As [`PlanArguments::load`], with these parameters in place of those of the command line.
     pub(crate) fn load_with(&self, registry: &Registry, params: &Map) -> Answer<Checked> {
         self.ask(registry, params, |request, read| {
-            let loaded = load(request, read)?;
-            let warnings = loaded.warnings.clone();
+            let mut loaded = load(request, read)?;
+            let warnings = std::mem::take(&mut loaded.warnings);
             Ok((Box::new(loaded), warnings))
         })
     }
@@ -225,8 +225,8 @@ impl PlanArguments {
             ..self.request(&params)
         };
         self.answer(registry, &request, &mut read_or_plan, |request, read| {
-            let loaded = load(request, read)?;
-            let warnings = loaded.warnings.clone();
+            let mut loaded = load(request, read)?;
+            let warnings = std::mem::take(&mut loaded.warnings);
             Ok((Box::new(loaded), warnings))
         })
     }
@@ -370,7 +370,8 @@ pub(crate) fn read(path: &str) -> Result<String, ReadError> {
         return Err(fail("it is a directory".to_owned()));
     }
     // A pipe or a device has no length of its own.
-    let mut bytes = Vec::new();
+    let length = about.len().min(FILE_BYTES_MAX) + 1;
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
     file.take(FILE_BYTES_MAX + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| fail(error.to_string()))?;

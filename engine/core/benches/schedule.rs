@@ -2,8 +2,8 @@
 
 use caxplan_core::schedule::{Event, Scheduler, State};
 use caxplan_model::{
-    ActionCall, ActionStep, AttemptNo, Digest, Graph, InDoubtPolicy, Map, Node, NodeIndex, NodeKind, Outcome,
-    Record, Retry, StepId, Timestamp, Undo, Value,
+    ActionCall, ActionStep, AttemptNo, Digest, Graph, InDoubtPolicy, Node, NodeIndex, NodeKind, Outcome,
+    Record, SharedMap, StepId, Timestamp, Undo, Value,
 };
 
 const STEPS: u32 = 100_000;
@@ -43,11 +43,11 @@ fn chain(length: u32) -> Graph {
     for at in 1..=length {
         let step = ActionStep {
             call: ActionCall {
-                action: "noop.run".to_owned(),
-                with: Map::new(),
+                action: "noop.run".into(),
+                with: SharedMap::default(),
             },
             target: None,
-            retry: Retry::default(),
+            retry: None,
             timeout: None,
             expect: Vec::new(),
             probe: None,

@@ -1,7 +1,9 @@
 //! Makes the elements of a `foreach`: at load time if its items are known then, else when the run learns them.
 
 use crate::template::{Scope, resolve_map};
-use caxplan_model::{Bindings, Foreach, Graph, Map, Node, NodeIndex, NodeKind, Rolling, StepId, Value};
+use caxplan_model::{
+    Foreach, Graph, Map, Node, NodeIndex, NodeKind, Rolling, SharedMap, ShortText, StepId, Value,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most nodes that a graph may hold, so that one wrong list cannot eat all memory.
@@ -169,7 +171,7 @@ pub(crate) fn slug(text: &str) -> String {
 /// The ids of a graph: each is given once.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ids {
-    taken: BTreeSet<String>,
+    taken: BTreeSet<ShortText>,
     /// The number that an id which was wanted before is tried with next.
     next: BTreeMap<String, u32>,
 }
@@ -177,14 +179,14 @@ pub(crate) struct Ids {
 impl Ids {
     /// The first of `id`, `id-2`, `id-3`, … that is not taken, which it is from now on.
     pub(crate) fn give(&mut self, id: &str) -> String {
-        if self.taken.insert(id.to_owned()) {
+        if self.taken.insert(id.into()) {
             return id.to_owned();
         }
         let next = self.next.entry(id.to_owned()).or_insert(2);
         loop {
             let candidate = format!("{id}-{next}");
             *next += 1;
-            if self.taken.insert(candidate.clone()) {
+            if self.taken.insert(candidate.as_str().into()) {
                 return candidate;
             }
         }
@@ -199,7 +201,7 @@ pub(crate) fn join(prefix: &str, rest: &str) -> String {
     }
 }
 
-fn bindings(foreach: &Foreach, item: &Value, graph: &Graph, at: NodeIndex) -> Bindings {
+fn bindings(foreach: &Foreach, item: &Value, graph: &Graph, at: NodeIndex) -> SharedMap {
     let mut bindings = Map::new();
     if foreach.params.is_empty()
         && let Some(target) = as_target(item, graph, at)
@@ -270,7 +272,7 @@ fn append(
     parent: NodeIndex,
     foreach: &Foreach,
     [name, below]: [&str; 2],
-    bindings: &Bindings,
+    bindings: &SharedMap,
     ids: &mut Ids,
 ) -> NodeIndex {
     let base = u32::try_from(graph.nodes.len()).expect("a graph has at most NODES_MAX nodes");
@@ -283,12 +285,9 @@ fn append(
         node.id = StepId::new(id);
         shift(&mut node, base);
         if at == 0 {
-            name.rsplit('/')
-                .next()
-                .unwrap_or_default()
-                .clone_into(&mut node.name);
+            node.name = name.rsplit('/').next().unwrap_or_default().into();
             node.parent = Some(parent);
-            node.when.clone_from(&foreach.when);
+            node.when = foreach.when.as_deref().map(Box::from);
             node.bindings = bindings.clone();
         }
         graph.nodes.push(node);
@@ -337,7 +336,7 @@ mod tests {
         graph.nodes.push(Node::new(
             StepId::new("phase/foreach_node"),
             Some(NodeIndex::ROOT),
-            NodeKind::Foreach(Foreach {
+            NodeKind::Foreach(Box::new(Foreach {
                 var: "node".to_owned(),
                 items: Items::Template("{{ steps.list.output }}".to_owned()),
                 batch_size: "2".to_owned(),
@@ -358,7 +357,7 @@ mod tests {
                 params: caxplan_model::Map::new(),
                 vars: caxplan_model::Map::new(),
                 late_vars: Vec::new(),
-            }),
+            })),
         ));
         graph
     }

@@ -73,6 +73,16 @@ pub fn evaluate_when(text: &str, scope: &Scope) -> Result<bool, String> {
     }
 }
 
+/// Whether a value is a template, or holds one.
+pub(crate) fn holds_template(value: &Value) -> bool {
+    match value {
+        Value::String(text) => is_template(text),
+        Value::Array(items) => items.iter().any(holds_template),
+        Value::Object(map) => map.values().any(holds_template),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
 /// Whether a text holds a template.
 pub fn is_template(text: &str) -> bool {
     text.contains("{{") || text.contains("{%") || text.contains("{#")

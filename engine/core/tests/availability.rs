@@ -5,7 +5,7 @@ use caxplan_core::preview::{Down, Foresight, build};
 use caxplan_core::schedule::{Command, Event, Scheduler, State};
 use caxplan_model::{
     ActionCall, ActionStep, Digest, FailureKind, Graph, InDoubtPolicy, Map, Node, NodeIndex, NodeKind,
-    OnFailure, Outcome, PhaseMark, Record, Retry, Rolling, RunEnd, StepId, Timestamp, Undo, UndoEnd, Value,
+    OnFailure, Outcome, Record, Rolling, RunEnd, SharedMap, StepId, Timestamp, Undo, UndoEnd, Value,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -61,7 +61,7 @@ fn plan(phases: Vec<Part>) -> Graph {
         .map(|part| add(&mut graph, NodeIndex::ROOT, part))
         .collect();
     for child in &children {
-        graph.nodes[child.index()].phase = Some(PhaseMark::default());
+        graph.nodes[child.index()].phase = Some(Box::default());
     }
     graph.nodes[0].kind = NodeKind::Sequence { children };
     graph
@@ -87,11 +87,11 @@ fn add(graph: &mut Graph, parent: NodeIndex, part: Part) -> NodeIndex {
     let kind = match part {
         Step(availability, target, undo) => NodeKind::Action(ActionStep {
             call: ActionCall {
-                action: "test.step".to_owned(),
-                with: Map::new(),
+                action: "test.step".into(),
+                with: SharedMap::default(),
             },
-            target: Some(target.to_owned()),
-            retry: Retry::default(),
+            target: Some(target.into()),
+            retry: None,
             timeout: None,
             expect: Vec::new(),
             probe: None,
@@ -142,7 +142,7 @@ fn add(graph: &mut Graph, parent: NodeIndex, part: Part) -> NodeIndex {
     let node = &mut graph.nodes[at.index()];
     node.kind = kind;
     node.on_failure = on_failure;
-    node.when = when;
+    node.when = when.map(String::into_boxed_str);
     at
 }
 
@@ -223,7 +223,10 @@ impl World {
 
     fn note(&mut self, record: &Record) {
         let about = |node: NodeIndex| match &self.scheduler.state().graph().node(node).kind {
-            NodeKind::Action(action) => (action.availability, action.target.clone().unwrap_or_default()),
+            NodeKind::Action(action) => (
+                action.availability,
+                String::from(action.target.clone().unwrap_or_default()),
+            ),
             _ => (0, String::new()),
         };
         match record {

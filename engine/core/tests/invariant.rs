@@ -2,8 +2,8 @@
 
 use caxplan_core::schedule::{Command, Event, Scheduler, State};
 use caxplan_model::{
-    ActionCall, ActionStep, AttemptNo, Digest, Graph, InDoubtPolicy, Invariant, Map, Node, NodeIndex,
-    NodeKind, Outcome, Record, Retry, StepId, Timestamp, Undo, Value,
+    ActionCall, ActionStep, AttemptNo, Digest, Graph, InDoubtPolicy, Invariant, Node, NodeIndex, NodeKind,
+    Outcome, Record, SharedMap, StepId, Timestamp, Undo, Value,
 };
 
 /// Chains of steps beside each other; a step is its effect on availability and its target.
@@ -39,11 +39,11 @@ fn plan(max_unavailable: u32, chains: &[&[(i8, &str)]]) -> Graph {
 fn action(availability: i8, target: &str) -> ActionStep {
     ActionStep {
         call: ActionCall {
-            action: "noop.run".to_owned(),
-            with: Map::new(),
+            action: "noop.run".into(),
+            with: SharedMap::default(),
         },
-        target: Some(target.to_owned()),
-        retry: Retry::default(),
+        target: Some(target.into()),
+        retry: None,
         timeout: None,
         expect: Vec::new(),
         probe: None,

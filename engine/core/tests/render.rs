@@ -5,7 +5,7 @@ use caxplan_core::preview::{Change, Forecasted, Foresight, build};
 use caxplan_core::schedule::{Command, Event, Scheduler, State};
 use caxplan_model::{
     ActionCall, ActionStep, Digest, FailureKind, Graph, InDoubtPolicy, Map, Node, NodeIndex, NodeKind,
-    OnFailure, Outcome, PhaseMark, Record, Retry, Rolling, StepId, Timestamp, Undo, UndoEnd, Value, Watch,
+    OnFailure, Outcome, Record, Rolling, SharedMap, StepId, Timestamp, Undo, UndoEnd, Value, Watch,
 };
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -16,11 +16,11 @@ fn action(name: &str, with: Value, undo: Undo, availability: i8) -> NodeKind {
     };
     NodeKind::Action(ActionStep {
         call: ActionCall {
-            action: name.to_owned(),
-            with,
+            action: name.into(),
+            with: with.into(),
         },
         target: None,
-        retry: Retry::default(),
+        retry: None,
         timeout: None,
         expect: Vec::new(),
         probe: None,
@@ -103,23 +103,23 @@ fn upgrade() -> Graph {
         &mut graph,
         "soak/monitor",
         soak,
-        NodeKind::Watch(Watch {
+        NodeKind::Watch(Box::new(Watch {
             duration: "24h".to_owned(),
             every: "30s".to_owned(),
             observe: ActionCall {
-                action: "caxton.cluster.metrics".to_owned(),
-                with: Map::new(),
+                action: "caxton.cluster.metrics".into(),
+                with: SharedMap::default(),
             },
             target: None,
             checks: vec!["error_rate < 1%".to_owned()],
             max_breaches: 2,
             outside: 0,
-        }),
+        })),
     );
     graph.nodes[soak as usize].kind = sequence(&[watch]);
     graph.nodes[0].kind = sequence(&[1, 3, soak]);
     for phase in [1, 3, soak] {
-        graph.nodes[phase as usize].phase = Some(PhaseMark::default());
+        graph.nodes[phase as usize].phase = Some(Box::default());
     }
     graph
 }
@@ -132,9 +132,9 @@ fn a_preview_shows_what_a_reviewer_must_know() {
         panic!("an object");
     };
     let forecast = Forecasted {
-        arguments,
+        arguments: arguments.into(),
         change: Change::Would,
-        summary: "node-1 would go from 1.0.0 to 1.1.0".to_owned(),
+        summary: "node-1 would go from 1.0.0 to 1.1.0".into(),
     };
     let preview = build(
         &graph,

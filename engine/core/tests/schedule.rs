@@ -4,19 +4,19 @@ use caxplan_core::schedule::{
     Command, Event, Interrupt, NodeStatus, ProbeReport, Scheduler, State, UndoStatus,
 };
 use caxplan_model::{
-    ActionCall, ActionStep, Answer, AttemptNo, Cause, Digest, FailureKind, Graph, InDoubtPolicy, Map, Node,
-    NodeIndex, NodeKind, OnFailure, Outcome, Record, Retry, Rolling, RunEnd, StepId, Timestamp, Undo,
-    UndoEnd, Value, Watch,
+    ActionCall, ActionStep, Answer, AttemptNo, Cause, Digest, FailureKind, Graph, InDoubtPolicy, Node,
+    NodeIndex, NodeKind, OnFailure, Outcome, Record, Retry, Rolling, RunEnd, SharedMap, StepId, Timestamp,
+    Undo, UndoEnd, Value, Watch,
 };
 
 fn action() -> ActionStep {
     ActionStep {
         call: ActionCall {
-            action: "noop.run".to_owned(),
-            with: Map::new(),
+            action: "noop.run".into(),
+            with: SharedMap::default(),
         },
         target: None,
-        retry: Retry::default(),
+        retry: None,
         timeout: None,
         expect: Vec::new(),
         probe: None,
@@ -323,11 +323,11 @@ fn a_step_whose_connection_broke_is_probed_at_once() {
 
 #[test]
 fn a_failure_that_may_have_acted_is_probed_before_it_is_tried_again() {
-    let retry = Retry {
+    let retry = Some(Box::new(Retry {
         attempts: 3,
         jitter: false,
         ..Retry::default()
-    };
+    }));
     let broke_off = || Outcome::failed_midway(FailureKind::Timeout, "broke off");
     let probes = first(|action| (action.probes, action.retry) = (true, retry.clone()));
     check(
@@ -538,7 +538,7 @@ fn batches_pause_between_each_other_across_a_crash() {
 #[test]
 fn a_watch_goes_on_where_it_stood_and_fails_on_too_many_breaches() {
     let mut graph = chain(1);
-    graph.nodes[1].kind = NodeKind::Watch(Watch {
+    graph.nodes[1].kind = NodeKind::Watch(Box::new(Watch {
         duration: "{{ params.soak }}".to_owned(),
         every: "30s".to_owned(),
         observe: action().call,
@@ -546,7 +546,7 @@ fn a_watch_goes_on_where_it_stood_and_fails_on_too_many_breaches() {
         checks: vec!["error_rate < 1%".to_owned()],
         max_breaches: 1,
         outside: 0,
-    });
+    }));
     let node = NodeIndex(1);
     let observed = |breach: Option<&str>| Event::Observed {
         node,
@@ -600,7 +600,7 @@ fn a_wait_of_a_day_is_over_when_it_was_due_whatever_happened_meanwhile() {
 #[test]
 fn a_resume_from_a_checkpoint_runs_again_what_came_after_it() {
     let mut graph = chain(2);
-    graph.nodes[1].checkpoint = Some("prepared".into());
+    graph.nodes[1].checkpoint = Some(Box::new("prepared".into()));
     let from = Event::Resume {
         in_doubt: InDoubtPolicy::Ask,
         from: Some("prepared".into()),

@@ -1,6 +1,6 @@
 //! What an adapter offers, as data: the loader checks plans against it, previews and schemas are made from it.
 
-use crate::{Duration, Map, Value};
+use crate::{Duration, Map, SharedMap, ShortText, Value};
 use serde::{Deserialize, Serialize};
 
 /// The name of an action: `adapter.verb` or `adapter.noun.verb`.
@@ -10,10 +10,10 @@ pub type ActionName = String;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ActionCall {
     /// Which action.
-    pub action: ActionName,
+    pub action: ShortText,
     /// Its arguments by name.
     #[serde(default)]
-    pub with: Map,
+    pub with: SharedMap,
 }
 
 /// What one action is, takes and promises.

@@ -2,11 +2,11 @@
 
 use crate::{
     ActionCall, CheckpointName, Digest, Duration, FORMAT, FailureKind, Location, LockName, LockPolicy, Map,
-    RunEnd, Schedule, StepId, Target, Value,
+    RunEnd, Schedule, SharedMap, ShortText, StepId, Target, Value,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 /// The index of a node in [`Graph::nodes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -204,63 +204,6 @@ pub struct Notification {
     pub call: ActionCall,
 }
 
-/// Values that `foreach` bound for a node and all below it, by variable (`node`, `target`).
-///
-/// A map that takes no room where nothing is bound, and is shared where the same is bound.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Map", into = "Map")]
-pub struct Bindings(Option<Arc<Map>>);
-
-impl Bindings {
-    /// Whether nothing is bound.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_none()
-    }
-
-    /// Keeps only the variables that are `kept`.
-    pub fn retain(&mut self, mut kept: impl FnMut(&str) -> bool) {
-        if let Some(bound) = &mut self.0 {
-            Arc::make_mut(bound).retain(|name, _| kept(name));
-            if bound.is_empty() {
-                self.0 = None;
-            }
-        }
-    }
-
-    /// The value of a variable, to be changed.
-    pub fn get_mut(&mut self, name: &str) -> Option<&mut Value> {
-        self.0
-            .as_mut()
-            .and_then(|bound| Arc::make_mut(bound).get_mut(name))
-    }
-
-    /// Binds a variable, in place of what it was bound to.
-    pub fn insert(&mut self, name: String, value: Value) {
-        Arc::make_mut(self.0.get_or_insert_default()).insert(name, value);
-    }
-}
-
-impl std::ops::Deref for Bindings {
-    type Target = Map;
-
-    fn deref(&self) -> &Map {
-        static NOTHING: LazyLock<Map> = LazyLock::new(Map::new);
-        self.0.as_deref().unwrap_or(&NOTHING)
-    }
-}
-
-impl From<Map> for Bindings {
-    fn from(map: Map) -> Self {
-        Self((!map.is_empty()).then(|| Arc::new(map)))
-    }
-}
-
-impl From<Bindings> for Map {
-    fn from(bindings: Bindings) -> Self {
-        bindings.0.map(Arc::unwrap_or_clone).unwrap_or_default()
-    }
-}
-
 /// One node: a step, or a group of steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Node {
@@ -268,17 +211,17 @@ pub struct Node {
     pub id: StepId,
     /// What to call it where the path is not needed.
     #[serde(default)]
-    pub name: String,
+    pub name: ShortText,
     /// Its parent; `None` for the root alone.
     pub parent: Option<NodeIndex>,
     /// What it is.
     pub kind: NodeKind,
     /// Siblings that must have ended well before it starts (children of [`NodeKind::Dag`] only; phases too).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub needs: Vec<NodeIndex>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub needs: Box<[NodeIndex]>,
     /// A condition or a template that yields a boolean; the node is skipped if it is false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub when: Option<String>,
+    pub when: Option<Box<str>>,
     /// What happens to the run if it failed for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_failure: Option<OnFailure>,
@@ -287,17 +230,17 @@ pub struct Node {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
     /// Of a group: what undoes all of it, in this order and in place of what its steps say of themselves.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub undo: Vec<ActionCall>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub undo: Box<[ActionCall]>,
     /// The point that is reached when it has ended well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub checkpoint: Option<CheckpointName>,
+    pub checkpoint: Option<Box<CheckpointName>>,
     /// What `foreach` bound; children inherit it.
-    #[serde(default, skip_serializing_if = "Bindings::is_empty")]
-    pub bindings: Bindings,
+    #[serde(default, skip_serializing_if = "SharedMap::is_empty")]
+    pub bindings: SharedMap,
     /// Marks a phase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub phase: Option<PhaseMark>,
+    pub phase: Option<Box<PhaseMark>>,
     /// Marks a step that runs another plan: all below it is that plan, which sees nothing of what is around it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub child: Option<Box<ChildPlan>>,
@@ -309,19 +252,19 @@ pub struct Node {
 impl Node {
     /// A node without options.
     pub fn new(id: StepId, parent: Option<NodeIndex>, kind: NodeKind) -> Self {
-        let name = id.as_str().rsplit('/').next().unwrap_or_default().to_owned();
+        let name = id.as_str().rsplit('/').next().unwrap_or_default().into();
         Self {
             id,
             name,
             parent,
             kind,
-            needs: Vec::new(),
+            needs: Box::default(),
             when: None,
             on_failure: None,
             timeout: None,
-            undo: Vec::new(),
+            undo: Box::default(),
             checkpoint: None,
-            bindings: Bindings::default(),
+            bindings: SharedMap::default(),
             phase: None,
             child: None,
             source: Location::default(),
@@ -392,7 +335,7 @@ pub enum NodeKind {
     /// Children in batches, with a pause between: what `foreach` over known items becomes.
     Rolling(Rolling),
     /// A `foreach` over something that only the run knows. Becomes [`NodeKind::Rolling`] when expanded.
-    Foreach(Foreach),
+    Foreach(Box<Foreach>),
     /// `body`; `rescue` if it failed; `always` in any case.
     Block {
         /// A sequence.
@@ -410,7 +353,7 @@ pub enum NodeKind {
         duration: String,
     },
     /// Repeated checks for some time.
-    Watch(Watch),
+    Watch(Box<Watch>),
     /// Waits for a person.
     Approve {
         /// The question.
@@ -518,10 +461,14 @@ pub struct ActionStep {
     pub call: ActionCall,
     /// The name of the target it acts on, if any: a text or a template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub target: Option<String>,
-    /// When and how often to try again.
-    #[serde(default)]
-    pub retry: Retry,
+    pub target: Option<ShortText>,
+    /// When and how often to try again, if it says so: see [`ActionStep::retry`].
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "retry_if_any"
+    )]
+    pub retry: Option<Box<Retry>>,
     /// The time limit of one attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
@@ -543,6 +490,20 @@ pub struct ActionStep {
     pub records_before: bool,
     /// The change in the number of available targets: the action's own, or what the step says of itself.
     pub availability: i8,
+}
+
+/// Older journals say it of every step.
+fn retry_if_any<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Box<Retry>>, D::Error> {
+    let said = Option::<Box<Retry>>::deserialize(deserializer)?;
+    Ok(said.filter(|retry| **retry != Retry::default()))
+}
+
+impl ActionStep {
+    /// When and how often it is tried again.
+    pub fn retry(&self) -> &Retry {
+        static ONCE: LazyLock<Retry> = LazyLock::new(Retry::default);
+        self.retry.as_deref().unwrap_or(&ONCE)
+    }
 }
 
 /// A condition in the small grammar (`cpu_usage < 80%`), as written.

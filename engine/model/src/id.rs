@@ -1,5 +1,6 @@
 //! Identifiers that cannot be mixed up.
 
+use crate::ShortText;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -8,11 +9,11 @@ macro_rules! text_id {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(transparent)]
-        pub struct $name(String);
+        pub struct $name(ShortText);
 
         impl $name {
             /// Takes `text` as it is; the loader has checked it where it comes from a user.
-            pub fn new(text: impl Into<String>) -> Self {
+            pub fn new(text: impl Into<ShortText>) -> Self {
                 Self(text.into())
             }
 
@@ -30,7 +31,7 @@ macro_rules! text_id {
 
         impl From<&str> for $name {
             fn from(text: &str) -> Self {
-                Self(text.to_owned())
+                Self(text.into())
             }
         }
     };

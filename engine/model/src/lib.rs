@@ -11,6 +11,7 @@ mod lock;
 mod outcome;
 mod record;
 mod schedule;
+mod shared;
 mod span;
 mod target;
 mod time;
@@ -18,14 +19,15 @@ mod well_formed;
 
 pub use action::{ActionCall, ActionName, ActionSpec, Effect, UndoSupport};
 pub use graph::{
-    ActionStep, Bindings, Check, Checklist, ChildPlan, Foreach, Graph, HandedSecret, Header, Invariant,
-    Items, Node, NodeIndex, NodeKind, Notification, OnFailure, PhaseMark, Probe, Retry, Rolling, Undo, Watch,
+    ActionStep, Check, Checklist, ChildPlan, Foreach, Graph, HandedSecret, Header, Invariant, Items, Node,
+    NodeIndex, NodeKind, Notification, OnFailure, PhaseMark, Probe, Retry, Rolling, Undo, Watch,
 };
 pub use id::{AttemptNo, CheckpointName, Digest, LockName, RunId, StepId};
 pub use lock::{IfHeld, LockPolicy};
 pub use outcome::{Cause, FailureEffect, FailureKind, Outcome, Verdict};
 pub use record::{Answer, InDoubtPolicy, Record, RecordSeq, RunEnd, UndoEnd, WaitReason};
 pub use schedule::{Misfire, Overlap, Schedule};
+pub use shared::SharedMap;
 pub use span::{Location, Span};
 pub use target::Target;
 pub use time::{Duration, ParseDurationError, Timestamp};
@@ -35,6 +37,9 @@ pub const FORMAT: u32 = 1;
 
 /// A JSON value: what parameters, arguments and outputs are.
 pub type Value = serde_json::Value;
+
+/// A text that takes no room of its own up to 24 bytes: large plans are mostly short texts.
+pub type ShortText = compact_str::CompactString;
 
 /// A JSON object with its keys in the order of the source.
 pub type Map = serde_json::Map<String, Value>;

@@ -18,3 +18,10 @@ pub struct Target {
     #[serde(default)]
     pub vars: Map,
 }
+
+impl Target {
+    /// Whether it belongs to a group.
+    pub fn is_in(&self, group: &str) -> bool {
+        self.groups.iter().any(|of| of == group)
+    }
+}

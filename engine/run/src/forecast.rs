@@ -101,7 +101,7 @@ impl Asking<'_> {
             Some(_) if step.read_only => (preview::Change::Never, String::new()),
             Some(adapter) if ask => {
                 let call = Call {
-                    action: step.call.action.clone(),
+                    action: step.call.action.to_string(),
                     with: arguments.clone(),
                     target: target.cloned(),
                     run: self.run.clone(),
@@ -131,9 +131,13 @@ impl Asking<'_> {
             Some(_) | None => summary,
         };
         let forecasted = Forecasted {
-            arguments: shown,
+            // Those of most steps are known as they are written.
+            arguments: match shown == *step.call.with {
+                true => step.call.with.clone(),
+                false => shown.into(),
+            },
             change,
-            summary: self.masker.text(&summary),
+            summary: self.masker.text(&summary).into(),
         };
         (at, forecasted)
     }

@@ -12,8 +12,8 @@ const RUNS_MAX: u32 = 20;
 /// How many records of them are looked at: a preview must not take longer for a plan that has run often.
 const RECORDS_MAX: usize = 200_000;
 
-/// How long earlier runs of the plan in this file took. Reads the journal, and makes none if there is none; a run that
-/// cannot be read is left out.
+/// How long earlier runs of the plan in this file took. Reads the journal, and makes none if there is none. Runs are
+/// summarized while they are read; one that cannot be read is left out, from where it cannot.
 pub fn history(dir: &StateDir, plan: &Path) -> Result<History, JournalError> {
     let mut history = History::default();
     if !dir.journal().exists() {
@@ -31,9 +31,17 @@ pub fn history(dir: &StateDir, plan: &Path) -> Result<History, JournalError> {
         if records >= RECORDS_MAX {
             break;
         }
-        if let Ok(stored) = journal.load(&run.id) {
-            records += stored.records.len();
-            history.note(&stored.graph, &stored.records);
+        if let Ok((head, ids)) = journal.head_and_ids(&run.id) {
+            // Of a run that cannot be read to its end, what was read before is true all the same.
+            let mut past = history.past(ids);
+            let read = journal.replay(&head, |record| {
+                records += 1;
+                past.note(&record);
+                Ok::<(), JournalError>(())
+            });
+            if let Err(error) = read {
+                tracing::debug!(run = %run.id, %error, "not read to its end");
+            }
         }
     }
     Ok(history)

@@ -31,7 +31,7 @@ pub use forecast::{Forecasts, forecast};
 pub use history::history;
 pub use journal::{
     Batch, Fate, Firing, Grant, Journal, JournalError, Ledger, LogChunk, LogCursor, NewRun, Reclaimed,
-    Request, RunFilter, RunName, RunSummary, ScheduleKey, StoredRequest, StoredRun, Tail, Tombstone,
+    Request, RunFilter, RunHead, RunName, RunSummary, ScheduleKey, StoredRequest, StoredRun, Tail, Tombstone,
     stream_name,
 };
 pub use lock::{Claim, Holder, LockError, Locks, engine_of};

@@ -5,7 +5,7 @@ use crate::{Masker, Registry};
 use caxplan_adapter::{Adapter, Call};
 use caxplan_core::schedule::State;
 use caxplan_core::template::{self, Scope};
-use caxplan_model::{ActionCall, AttemptNo, Cause, Duration, FailureKind, NodeIndex, RunId};
+use caxplan_model::{ActionCall, AttemptNo, Cause, Duration, FailureKind, Map, NodeIndex, RunId};
 use std::sync::Arc;
 
 /// The time limit of what only reads (a forecast, a probe, an observation), if its action has none of its own.
@@ -56,12 +56,12 @@ impl Resolver<'_> {
         let mut scope = scope.map_err(masked)?;
         let target = target_of(target, self.state, node, &mut scope).map_err(masked)?;
         let with = if texts.are_plain() {
-            call.with.clone()
+            Map::clone(&call.with)
         } else {
             template::resolve_map(&call.with, &scope).map_err(masked)?
         };
         let call = Call {
-            action: call.action.clone(),
+            action: call.action.to_string(),
             with,
             target,
             run: self.run.clone(),

@@ -169,11 +169,12 @@ impl Session {
         let holder = Holder::this_process(id, &summary.name);
         let mut locks = Locks::default();
         locks.take_run(dir, &holder)?;
-        let mut stored = journal.load(id)?;
-        let records = std::mem::take(&mut stored.records);
-        let mut state = fold(id, stored.graph, &records)?;
+        let (mut stored, graph) = journal.head(id)?;
+        let mut state = State::new(graph);
+        // One by one: a long run has more records than should lie in memory.
+        let mut tail = journal.replay(&stored, |record| follow(id, &mut state, &record))?;
         if let Some(edited) = edited {
-            if stored.tail.seq != edited.seen {
+            if tail.seq != edited.seen {
                 return Err(SessionError::Moved { run: id.clone() });
             }
             stored.secret_params = edited.loaded.secret_params.keys().cloned().collect();
@@ -202,16 +203,13 @@ impl Session {
                 graph: Box::new(graph),
             };
             // Applied first: what the journal holds can always be followed.
-            state.apply(&record).map_err(|source| SessionError::Illegal {
-                run: id.clone(),
-                source,
-            })?;
+            follow(id, &mut state, &record)?;
             let batch = Batch {
                 records: vec![record],
                 ..Batch::default()
             };
-            CrashPoint::from_environment().pass(&mut journal, id, &mut stored.tail, &batch);
-            journal.commit(id, &mut stored.tail, &batch)?;
+            CrashPoint::from_environment().pass(&mut journal, id, &mut tail, &batch);
+            journal.commit(id, &mut tail, &batch)?;
         }
         let surroundings = Surroundings::new(id, state.graph(), plan, &secret_params, &secrets);
         Ok(Self {
@@ -219,7 +217,7 @@ impl Session {
                 outputs: Outputs::new(Masker::of(&secrets, &secret_params)),
                 run: id.clone(),
                 journal,
-                tail: stored.tail,
+                tail,
                 registry,
                 state,
                 surroundings,
@@ -273,12 +271,16 @@ pub(crate) fn new_run_id() -> RunId {
 pub fn fold(run: &RunId, graph: Graph, records: &[Record]) -> Result<State, SessionError> {
     let mut state = State::new(graph);
     for record in records {
-        state.apply(record).map_err(|source| SessionError::Illegal {
-            run: run.clone(),
-            source,
-        })?;
+        follow(run, &mut state, record)?;
     }
     Ok(state)
+}
+
+fn follow(run: &RunId, state: &mut State, record: &Record) -> Result<(), SessionError> {
+    state.apply(record).map_err(|source| SessionError::Illegal {
+        run: run.clone(),
+        source,
+    })
 }
 
 /// Who runs this process, as `user@host`.

@@ -28,7 +28,15 @@ const SMALL_RUNS: usize = 21;
 
 /// Builds in release mode and prints the table.
 pub(crate) fn run() -> Result<()> {
-    shell::run(&["cargo", "build", "--release", "--package", "caxplan", "--locked"])?;
+    shell::run(&[
+        "cargo",
+        "build",
+        "--release",
+        "--workspace",
+        "--bin",
+        "caxplan",
+        "--locked",
+    ])?;
     let bench = Bench {
         caxplan: shell::target_dir().join("release/caxplan"),
         folder: tempfile::tempdir_in(shell::target_dir()).context("a folder on the disk to measure")?,

@@ -29,44 +29,78 @@ pub(super) fn run(bench: &Bench) -> Result<()> {
         mebibytes(base.memory_kib)
     ));
     shell::say(&format!(
-        "\n{:<10} {:>10} {:>10} {:>10} {:>10} {:>14} {:>14}",
-        "steps", "validate", "preview", "run", "resume", "bytes a step", "µs a step"
+        "\n{:<8} {:>10} {:>10} {:>11} {:>10} {:>10} {:>11}   bytes a step of each",
+        "steps", "validate", "preview", "first step", "run", "resume", "µs a step"
     ));
     for steps in SIZES {
         let plan = bench.plan(&format!("size-{steps}"), steps, Shape::Chain, NOOP)?;
         let validate = cost(bench, &["validate"], &plan, 0)?;
         let preview = cost(bench, &["preview", "--offline"], &plan, 0)?;
         let run = cost(bench, &["run"], &plan, 0)?;
+        let first_step = first_step(bench, steps)?;
         let resume = resume(bench, steps)?;
-        let most = [&validate, &preview, &run]
-            .iter()
-            .map(|cost| cost.memory_kib)
-            .max()
-            .unwrap_or_default();
+        let bytes = |cost: &Cost| cost.memory_kib.saturating_sub(base.memory_kib) * 1024 / u64::from(steps);
         shell::say(&format!(
-            "{steps:<10} {:>10} {:>10} {:>10} {:>10} {:>14} {:>14.0}",
+            "{steps:<8} {:>10} {:>10} {:>11} {:>10} {:>10} {:>11.0}   validate {}, preview {}, run {}, resume {}",
             show(validate.time),
             show(preview.time),
+            show(first_step),
             show(run.time),
-            show(resume),
-            most.saturating_sub(base.memory_kib) * 1024 / u64::from(steps),
+            show(resume.time),
             run.time.saturating_sub(base.time).as_secs_f64() * 1e6 / f64::from(steps),
+            bytes(&validate),
+            bytes(&preview),
+            bytes(&run),
+            bytes(&resume),
         ));
     }
     shell::say(
-        "resume: of a run that failed at its last step, the whole process, until it has failed there again",
+        "first step: from the start of the process until the first step of a new run has acted\n\
+         resume: of a run that failed at its last step, the whole process, until it has failed there again\n\
+         bytes a step: the most that was resident, beyond a run of one step",
     );
     Ok(())
 }
 
+/// The time from the start of the process until the first of many steps has acted. The run is ended then.
+fn first_step(bench: &Bench, steps: u32) -> Result<Duration> {
+    let acted = bench.folder.path().join(format!("acted-{steps}"));
+    let path = bench.plan(&format!("begins-{steps}"), steps, Shape::Chain, NOOP)?;
+    let text = std::fs::read_to_string(&path)?;
+    let first = format!(
+        "    steps:\n      - {{id: first, action: shell.run, with: {{argv: [touch, \"{}\"]}}}}\n",
+        acted.display()
+    );
+    std::fs::write(&path, text.replacen("    steps:\n", &first, 1))?;
+    let start = Instant::now();
+    let mut child = Command::new(&bench.caxplan)
+        .arg("run")
+        .arg(&path)
+        .env("CAXPLAN_STATE_DIR", bench.folder.path().join("scale"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    while !acted.exists() {
+        if let Some(status) = child.try_wait()? {
+            bail!("{} ended with {status} before its first step", path.display());
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    let time = start.elapsed();
+    child.kill()?;
+    child.wait()?;
+    Ok(time)
+}
+
 /// The time of a resume that finds all steps done but the last, which fails.
-fn resume(bench: &Bench, steps: u32) -> Result<Duration> {
+fn resume(bench: &Bench, steps: u32) -> Result<Cost> {
     let path = bench.plan(&format!("fails-{steps}"), steps, Shape::Chain, NOOP)?;
     let mut text = std::fs::read_to_string(&path)?;
     text.push_str("      - {id: last, action: shell.run, with: {argv: [\"false\"]}}\n");
     std::fs::write(&path, text)?;
     cost(bench, &["run"], &path, 1)?;
-    Ok(cost(bench, &["resume"], Path::new("--last"), 1)?.time)
+    cost(bench, &["resume"], Path::new("--last"), 1)
 }
 
 /// Runs a command of the program on a plan to its end, which must be with the exit code `code`.

@@ -55,10 +55,10 @@ pub(super) fn preview(plan: &PlanArguments, offline: bool, output: Rendering, sa
     let dir = StateDir::locate()?;
     let registry = registry(&dir);
     let loaded = match plan.load_or_ask(&registry)? {
-        Checked::Valid(loaded) => loaded,
+        Checked::Valid(loaded) => *loaded,
         Checked::Invalid(code) => return Ok(code),
     };
-    let made = runtime()?.block_on(artefact::make(&dir, &registry, plan, &loaded, offline, None))?;
+    let made = runtime()?.block_on(artefact::make(&dir, &registry, plan, loaded, offline, None))?;
     if let Some(file) = save {
         artefact::save(&made, file)?;
     }

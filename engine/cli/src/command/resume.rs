@@ -7,8 +7,9 @@ use crate::failure::{Answer, Failure};
 use crate::plan::{Contact, ParamArguments, PlanArguments, PlanPath};
 use crate::select::{self, RunArgument};
 use crate::ui::{self, Show};
+use caxplan_core::schedule::State;
 use caxplan_model::{CheckpointName, RunEnd, Value};
-use caxplan_run::{LockError, Orders, Request, Session};
+use caxplan_run::{JournalError, LockError, Orders, Request, Session};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -47,9 +48,11 @@ impl Resume {
     pub(crate) fn execute(self) -> Answer {
         let (dir, mut journal) = select::open()?;
         let run = self.run.find(&journal)?;
-        let stored = journal.load(&run)?;
+        let summary = journal
+            .summary(&run)?
+            .ok_or_else(|| JournalError::UnknownRun(run.to_string()))?;
         let from = self.from.map(CheckpointName::new);
-        match (stored.summary.end, &from) {
+        match (summary.end, &from) {
             (Some(RunEnd::RolledBack), Some(from)) => {
                 let message = format!("run {run} was rolled back: it cannot go on from `{from}`");
                 return Err(Failure::invalid(message).hint("run the plan anew"));
@@ -67,16 +70,26 @@ impl Resume {
             // What came after a checkpoint can be repeated.
             (Some(RunEnd::Succeeded), Some(_)) | (_, _) => {}
         }
-        let secret_params = stored.secret_params.clone();
-        let state = caxplan_run::fold(&run, stored.graph, &stored.records)?;
-        if let Some(from) = from.as_ref().filter(|from| !state.is_reached(from)) {
-            return Err(unreached(from, &state));
+        let is_held = caxplan_run::engine_of(&dir, &run).is_some();
+        // Whoever takes the run up reads its records: twice, only if something must be known of them before.
+        let state = match is_held || from.is_some() || self.with_edited_plan.is_some() {
+            true => {
+                let stored = journal.load(&run)?;
+                Some(caxplan_run::fold(&run, stored.graph, &stored.records)?)
+            }
+            false => None,
+        };
+        if let (Some(from), Some(state)) = (&from, &state)
+            && !state.is_reached(from)
+        {
+            return Err(unreached(from, state));
         }
-        if caxplan_run::engine_of(&dir, &run).is_some() && state.is_paused() {
+        if is_held && state.as_ref().is_some_and(State::is_paused) {
             journal.ask(&run, &caxplan_run::user(), &Request::Pause { paused: false })?;
             ui::print(&format!("the engine of run {run} goes on\n"));
             return Ok(ExitCode::SUCCESS);
         }
+        let secret_params = journal.secret_params(&run)?;
         drop(journal);
         let registry = registry(&dir);
         let mut given = self.params.clone();
@@ -87,8 +100,8 @@ impl Resume {
                 given.known.insert(name.clone(), Value::String(value));
             }
         }
-        let edited = match &self.with_edited_plan {
-            Some(file) => {
+        let edited = match (&self.with_edited_plan, &state) {
+            (Some(file), Some(state)) => {
                 if let Some(holder) = caxplan_run::engine_of(&dir, &run) {
                     return Err(LockError::RunIsGoingOn {
                         run,
@@ -98,7 +111,7 @@ impl Resume {
                 }
                 let arguments = PlanArguments {
                     plan: Some(file.clone().unwrap_or_else(|| PlanPath {
-                        file: stored.summary.plan.clone(),
+                        file: summary.plan.clone(),
                         entry: state.graph().header.entry.clone(),
                     })),
                     params: given.clone(),
@@ -107,14 +120,15 @@ impl Resume {
                     limit: self.limit.clone(),
                     contact: Contact::Allowed,
                 };
-                match edited::consider(&state, &arguments, &registry, &self.how)? {
+                match edited::consider(state, &arguments, &registry, &self.how)? {
                     Considered::Follow(edited) => Some(edited),
                     Considered::Same => None,
                     Considered::Invalid(code) => return Ok(code),
                 }
             }
-            None => None,
+            (Some(_) | None, _) => None,
         };
+        drop(state);
         let params = given.values()?;
         runtime()?.block_on(async {
             let edited = edited.as_ref().map(Edited::as_plan);
@@ -129,12 +143,12 @@ impl Resume {
 }
 
 /// That a checkpoint was not reached, with those that were.
-pub(super) fn unreached(name: &CheckpointName, state: &caxplan_core::schedule::State) -> Failure {
+pub(super) fn unreached(name: &CheckpointName, state: &State) -> Failure {
     let checkpoints = state
         .graph()
         .nodes
         .iter()
-        .filter_map(|node| node.checkpoint.as_ref());
+        .filter_map(|node| node.checkpoint.as_deref());
     let reached: Vec<&str> = checkpoints
         .filter(|name| state.is_reached(name))
         .map(CheckpointName::as_str)

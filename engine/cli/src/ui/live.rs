@@ -193,7 +193,7 @@ fn phase_of(graph: &Graph, node: NodeIndex) -> Option<String> {
     while let Some(index) = at {
         let node = graph.node(index);
         if node.phase.is_some() {
-            return Some(node.name.clone());
+            return Some(node.name.to_string());
         }
         at = node.parent;
     }

@@ -180,7 +180,7 @@ fn phases(state: &State, traces: &[Trace], last: Timestamp) -> Vec<PhaseAccount>
                 }
             }
             PhaseAccount {
-                name: state.graph().node(*phase).name.clone(),
+                name: state.graph().node(*phase).name.to_string(),
                 status: state.status(*phase).word(),
                 duration: first_seen.zip(last_seen).map(|(first, last)| last.since(first)),
                 steps,
@@ -263,13 +263,13 @@ fn below(state: &State, node: NodeIndex) -> Vec<NodeIndex> {
 /// The name of the target that a step acts on, as far as the state tells.
 pub(super) fn target(state: &State, node: NodeIndex) -> Option<String> {
     let text = match &state.graph().node(node).kind {
-        NodeKind::Action(action) => action.target.as_ref(),
-        NodeKind::Watch(watch) => watch.target.as_ref(),
+        NodeKind::Action(action) => action.target.as_deref(),
+        NodeKind::Watch(watch) => watch.target.as_deref(),
         _ => return None,
     };
     let bindings = state.bindings(node);
     match text {
-        Some(text) if !is_template(text) => Some(text.clone()),
+        Some(text) if !is_template(text) => Some(text.to_owned()),
         Some(text) => {
             let mut root = bindings;
             root.insert("params".to_owned(), Value::Object(state.graph().params.clone()));

@@ -37,7 +37,7 @@ pub(super) fn notifications(state: &State, records: &[Record]) -> Vec<Notificati
     };
     let action = |number: u32| {
         let of = state.graph().header.notify.get(number as usize);
-        of.map_or_else(String::new, |of| of.call.action.clone())
+        of.map_or_else(String::new, |of| of.call.action.to_string())
     };
     let last = records
         .iter()

@@ -4,7 +4,8 @@ use super::build::{answered, question, target};
 use super::trouble::last_lines;
 use crate::schedule::{State, looks_once};
 use caxplan_model::{
-    Cause, Duration, Map, NodeIndex, NodeKind, Outcome, Record, StepId, Timestamp, Undo, UndoEnd, Value,
+    Cause, Duration, Map, NodeIndex, NodeKind, Outcome, Record, SharedMap, StepId, Timestamp, Undo, UndoEnd,
+    Value,
 };
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -87,7 +88,7 @@ impl StepDetail {
                 watch.observe.with.clone(),
                 "nothing to undo".to_owned(),
             ),
-            _ => (None, Map::new(), "nothing to undo".to_owned()),
+            _ => (None, SharedMap::default(), "nothing to undo".to_owned()),
         };
         let (attempts, notes) = history(state, records, node);
         let outcome = state.outcome(node);
@@ -97,10 +98,10 @@ impl StepDetail {
             kind: kind_word(&step.kind),
             status: state.status(node).word(),
             target: target(state, node),
-            action,
-            arguments,
+            action: action.map(String::from),
+            arguments: arguments.into(),
             question: question(state, node),
-            when: step.when.clone(),
+            when: step.when.clone().map(String::from),
             attempts,
             notes,
             before: state.before(node).cloned().unwrap_or_default(),

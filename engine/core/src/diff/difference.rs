@@ -350,5 +350,7 @@ fn touched(preview: &Preview) -> BTreeSet<String> {
         Some(Change::Would | Change::WouldNot | Change::Unknown) => true,
         Some(Change::Never | Change::Skipped) | None => false,
     });
-    acting.filter_map(|entry| entry.target.clone()).collect()
+    acting
+        .filter_map(|entry| entry.target.clone().map(String::from))
+        .collect()
 }

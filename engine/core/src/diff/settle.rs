@@ -2,7 +2,7 @@
 
 use crate::preview::{resolve_before_run, target_name};
 use crate::template::{condition_paths, is_template, references};
-use caxplan_model::{Graph, Map, Node, NodeIndex, NodeKind, Value};
+use caxplan_model::{Graph, Map, Node, NodeIndex, NodeKind, ShortText, Value};
 use std::collections::BTreeSet;
 
 /// Resolves what is known, and drops parameters, variables, targets and bindings that nothing reads any more.
@@ -46,19 +46,21 @@ fn resolve_node(graph: &Graph, at: NodeIndex, node: &mut Node, target: Option<St
         }
     };
     if let Some(when) = node.when.as_mut().filter(|when| is_template(when)) {
-        text(when);
+        let mut settled = when.to_string();
+        text(&mut settled);
+        *when = settled.into();
     }
     match &mut node.kind {
         NodeKind::Action(action) => {
-            for (_, value) in &mut action.call.with {
+            for value in action.call.with.values_mut() {
                 resolve_value(graph, at, value);
             }
             if target.is_some() {
-                action.target = target;
+                action.target = target.map(ShortText::from);
             }
         }
         NodeKind::Watch(watch) => {
-            for (_, value) in &mut watch.observe.with {
+            for value in watch.observe.with.values_mut() {
                 resolve_value(graph, at, value);
             }
             text(&mut watch.duration);

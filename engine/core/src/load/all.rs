@@ -153,12 +153,12 @@ fn monitor(
     let looking = loaded(looking?);
     let checks = spec.checks.iter().filter_map(|check| {
         Some(Check {
-            text: check.value.clone(),
+            text: check.value.to_string(),
             node: node_of(&looking.graph, &check.value)?,
         })
     });
     Some(Monitor {
-        name: spec.name.value.clone(),
+        name: spec.name.value.to_string(),
         every: spec.every,
         checks: checks.collect(),
         loaded: looking,

@@ -143,9 +143,9 @@ pub(super) fn resolve(
     report: &mut Report,
 ) -> Option<Call> {
     let mut call = call.clone();
-    let mut seen = vec![call.action.value.clone()];
+    let mut seen = vec![call.action.value.to_string()];
     while actions.get(&call.action.value).is_none() {
-        let Some((step, _)) = library.actions.get(&call.action.value) else {
+        let Some((step, _)) = library.actions.get(call.action.value.as_str()) else {
             unbound(&call, None, actions, library, report);
             return None;
         };
@@ -162,11 +162,11 @@ pub(super) fn resolve(
             with: merge(call.with, &base.with),
             done_when: call.done_when.or_else(|| base.done_when.clone()),
         };
-        if seen.contains(&call.action.value) {
+        if seen.iter().any(|name| *name == call.action.value) {
             report_cycle(&seen, &call.action.value, call.action.span, report);
             return None;
         }
-        seen.push(call.action.value.clone());
+        seen.push(call.action.value.to_string());
     }
     Some(call)
 }
@@ -213,7 +213,7 @@ pub(super) fn bind(
         }
     }
     for entry in &with {
-        let use_ = if spec.public_arguments.contains(&entry.key.value) {
+        let use_ = if spec.public_arguments.iter().any(|name| *name == entry.key.value) {
             Use::PublicArgument
         } else {
             Use::Argument
@@ -222,8 +222,8 @@ pub(super) fn bind(
     }
     check_arguments(spec, call.action.span, &with, actions, report);
     Some(ActionCall {
-        action: spec.name.clone(),
-        with: to_map(&with),
+        action: spec.name.as_str().into(),
+        with: to_map(&with).into(),
     })
 }
 

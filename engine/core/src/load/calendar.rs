@@ -7,7 +7,7 @@ use super::report::Report;
 use super::schedule;
 use super::step::{self, ON_FAILURES};
 use super::yaml::{Entry, Kind, Spanned, Yaml};
-use caxplan_model::{Misfire, Schedule};
+use caxplan_model::{Misfire, Schedule, ShortText};
 
 /// When each period runs if nothing is said: at night, an hour apart, and behind the hours that a change of the clock
 /// leaves out.
@@ -51,7 +51,7 @@ pub(super) fn read(yaml: &Yaml, times: Option<&Yaml>, report: &mut Report) -> Ve
     parts
 }
 
-fn period(key: &Spanned<String>, yaml: &Yaml, schedule: Schedule, report: &mut Report) -> Part {
+fn period(key: &Spanned<ShortText>, yaml: &Yaml, schedule: Schedule, report: &mut Report) -> Part {
     let (steps, fields) = match &yaml.kind {
         Kind::Map(_) => {
             let fields = Fields::open(yaml, &PERIOD, report);
@@ -75,7 +75,7 @@ fn period(key: &Spanned<String>, yaml: &Yaml, schedule: Schedule, report: &mut R
     if let Some(fields) = fields {
         part.description = fields
             .text("description", report)
-            .map_or_else(String::new, |text| text.value);
+            .map_or_else(String::new, |text| text.value.to_string());
         part.on_failure = fields.word("on_failure", ON_FAILURE, ON_FAILURES, report);
         part.schedule = part
             .schedule
@@ -102,7 +102,7 @@ fn replaced(base: Schedule, yaml: Option<&Yaml>, report: &mut Report) -> Schedul
             Some(cron) => {
                 schedule::check_cron(&cron, report);
                 Schedule {
-                    cron: cron.value,
+                    cron: cron.value.to_string(),
                     ..base
                 }
             }

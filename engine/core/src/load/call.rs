@@ -3,14 +3,15 @@
 use super::read::{Fields, mapping, one_or_many, text, wrong};
 use super::report::Report;
 use super::yaml::{Entry, Kind, Spanned, Yaml};
+use caxplan_model::ShortText;
 
 /// An action with its arguments.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Call {
-    pub(super) action: Spanned<String>,
+    pub(super) action: Spanned<ShortText>,
     pub(super) with: Vec<Entry>,
     /// Of a probe.
-    pub(super) done_when: Option<Spanned<String>>,
+    pub(super) done_when: Option<Box<Spanned<ShortText>>>,
 }
 
 /// Reads an action with its arguments: a name, `{name: {argument: value}}`, or `{action, with}`; a probe may have
@@ -28,7 +29,7 @@ pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Option<Call> {
         entries,
         head: yaml.head(),
     };
-    let done_when = fields.text("done_when", report);
+    let done_when = fields.text("done_when", report).map(Box::new);
     if fields.get("action").is_some() {
         let action = fields.text("action", report)?;
         for entry in entries {

@@ -19,7 +19,7 @@ use super::yaml::{Entry, Kind, Spanned, Yaml};
 use crate::expand::{NODES_MAX, join};
 use crate::template::{is_template, references};
 use caxplan_model::{
-    ChildPlan, Foreach, Items, LockName, Map, Node, NodeIndex, NodeKind, StepId, Target, Value,
+    ChildPlan, Foreach, Items, LockName, Map, Node, NodeIndex, NodeKind, ShortText, StepId, Target, Value,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -49,7 +49,7 @@ impl Joined {
     /// What the plan that is run itself brings along.
     pub(super) fn of(request: &LoadRequest<'_>, plan: &Plan) -> Self {
         Self {
-            env: plan.env.iter().map(|name| name.value.clone()).collect(),
+            env: plan.env.iter().map(|name| name.value.to_string()).collect(),
             secrets: plan.secret_sources(),
             chain: vec![called(&relative("", request.plan), request.entry)],
             ..Self::default()
@@ -58,13 +58,13 @@ impl Joined {
 
     fn add(&mut self, plan: &Plan, folder: &str, report: &mut Report) {
         for name in &plan.env {
-            if !self.env.contains(&name.value) {
-                self.env.push(name.value.clone());
+            if !self.env.iter().any(|known| *known == name.value) {
+                self.env.push(name.value.to_string());
             }
         }
         for (entry, (name, source)) in plan.secrets.iter().zip(plan.secret_sources()) {
             let source = located(source, folder);
-            match self.secrets.get(&entry.key.value) {
+            match self.secrets.get(entry.key.value.as_str()) {
                 Some(known) if *known != source => {
                     let message = format!("the secret `{name}` has another source in a plan of the same run");
                     report.error("two-sources", entry.key.span, message).help = Some(
@@ -74,7 +74,7 @@ impl Joined {
                 }
                 Some(_) => {}
                 None => {
-                    self.secrets.insert(entry.key.value.clone(), source);
+                    self.secrets.insert(entry.key.value.to_string(), source);
                 }
             }
         }
@@ -113,7 +113,11 @@ impl<'b> Lowering<'_, 'b> {
             let message = format!("`{key}` has no effect while `{path}` runs within another plan");
             self.report.warning("no-effect", *span, message);
         }
-        let outputs = plan.outputs.iter().map(|entry| entry.key.value.clone()).collect();
+        let outputs = plan
+            .outputs
+            .iter()
+            .map(|entry| entry.key.value.to_string())
+            .collect();
         if let Some(name) = name {
             self.names.outputs.insert(name.to_owned(), outputs);
         }
@@ -223,10 +227,14 @@ impl<'b> Lowering<'_, 'b> {
             params: plan
                 .params
                 .iter()
-                .map(|param| (param.name.value.clone(), param.secret))
+                .map(|param| (param.name.value.to_string(), param.secret))
                 .collect(),
-            env: plan.env.iter().map(|name| name.value.clone()).collect(),
-            secrets: plan.secrets.iter().map(|entry| entry.key.value.clone()).collect(),
+            env: plan.env.iter().map(|name| name.value.to_string()).collect(),
+            secrets: plan
+                .secrets
+                .iter()
+                .map(|entry| entry.key.value.to_string())
+                .collect(),
             late: late.clone(),
             ..Names::default()
         };
@@ -355,10 +363,10 @@ impl<'b> Lowering<'_, 'b> {
         let foreach = arena.add(index, &join(&arena.id(index), "foreach"));
         let source = self.report.location(run.plan.span);
         let open = plan.params.iter().filter(|param| !param.secret);
-        let rules = open.map(|param| (param.name.value.clone(), param.rule()));
+        let rules = open.map(|param| (param.name.value.to_string(), param.rule()));
         let node = arena.at(foreach);
         node.source = source;
-        node.kind = NodeKind::Foreach(Foreach {
+        node.kind = NodeKind::Foreach(Box::new(Foreach {
             var: "params".to_owned(),
             items: Items::Template(items),
             batch_size: "1".to_owned(),
@@ -374,7 +382,7 @@ impl<'b> Lowering<'_, 'b> {
                 vars.known
             },
             late_vars: vars.late,
-        });
+        }));
         Some(NodeKind::Sequence {
             children: vec![foreach],
         })
@@ -403,12 +411,12 @@ impl<'b> Lowering<'_, 'b> {
         self.names.settle_steps(self.report);
         outputs
             .iter()
-            .map(|entry| (entry.key.value.clone(), entry.value.to_value()))
+            .map(|entry| (entry.key.value.to_string(), entry.value.to_value()))
             .collect()
     }
 }
 
-fn texts_in(yaml: &Yaml, out: &mut Vec<Spanned<String>>) {
+fn texts_in(yaml: &Yaml, out: &mut Vec<Spanned<ShortText>>) {
     match &yaml.kind {
         Kind::Scalar { text, .. } => out.push(Spanned {
             value: text.clone(),

@@ -5,7 +5,7 @@ use super::report::Report;
 use super::step::{LoopOptions, Step};
 use super::suggest::did_you_mean;
 use super::yaml::Spanned;
-use caxplan_model::Span;
+use caxplan_model::{ShortText, Span};
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 use std::cmp::Reverse;
@@ -25,7 +25,7 @@ pub(super) struct DagOrder {
 struct Item<'p> {
     name: Option<&'p str>,
     span: Span,
-    needs: &'p [Spanned<String>],
+    needs: &'p [Spanned<ShortText>],
     /// What it needs without saying so.
     implied: Vec<usize>,
 }

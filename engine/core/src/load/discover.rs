@@ -40,7 +40,7 @@ impl Asker<'_, '_> {
             let value = self.settler.deep(value, &entry.value, &mut aside);
             if !aside.has_errors() {
                 self.settler.set_var(&entry.key.value, &value);
-                self.names.vars.insert(entry.key.value.clone());
+                self.names.vars.insert(entry.key.value.to_string());
             }
         }
     }
@@ -84,7 +84,7 @@ impl Asker<'_, '_> {
                 report.warning("not-asked", span, message);
                 continue;
             };
-            for (name, value) in &mut call.with {
+            for (name, value) in call.with.iter_mut() {
                 match self.settler.plain(std::mem::take(value)) {
                     Ok(settled) => *value = settled,
                     Err(message) => {
@@ -302,13 +302,13 @@ fn ansible(groups: &Map) -> Result<Vec<Target>, String> {
 #[cfg(test)]
 mod tests {
     use super::targets_of;
-    use caxplan_model::{ActionCall, Map, Value};
+    use caxplan_model::{ActionCall, SharedMap, Value};
     use serde_json::json;
 
     fn names(output: &Value) -> String {
         let call = ActionCall {
-            action: "a.b".to_owned(),
-            with: Map::new(),
+            action: "a.b".into(),
+            with: SharedMap::default(),
         };
         match targets_of(&call, output) {
             Ok(targets) => targets

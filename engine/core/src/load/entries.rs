@@ -42,7 +42,7 @@ pub(super) fn of(plan: &Plan) -> Vec<Entry> {
         }];
     }
     let entry = |part: &Part| Entry {
-        name: Some(part.name.value.clone()),
+        name: Some(part.name.value.to_string()),
         schedule: part.schedule.clone(),
     };
     plan.parts.iter().map(entry).collect()

@@ -1,7 +1,6 @@
 //! What a plan hands over to one that it runs: values that are known when it loads, expressions that the run evaluates
 //! when the other plan begins, and secrets, which each of its steps has anew.
 
-use super::load::holds_template;
 use super::lower::{Lowering, Place};
 use super::names::Use;
 use super::param::{self, Param};
@@ -10,7 +9,7 @@ use super::step::RunSpec;
 use super::suggest::did_you_mean;
 use super::yaml::{Entry, Kind, Yaml};
 use crate::expand::late_vars;
-use crate::template::{Scope, as_expression, is_template, references, resolve_map};
+use crate::template::{Scope, as_expression, holds_template, is_template, references, resolve_map};
 use caxplan_model::{Graph, HandedSecret, Map, NodeIndex, NodeKind, Value};
 use std::collections::BTreeMap;
 
@@ -136,13 +135,13 @@ impl Lowering<'_, '_> {
                 Some("let the plan fetch it: name it in its `secrets`".to_owned());
             return;
         }
-        given.known.insert(name.clone(), value);
+        given.known.insert(name.to_string(), value);
     }
 
     /// A secret: each step of the other plan that wants it has it from where this plan has it.
     fn hand_secret(&mut self, param: &Param, entry: &Entry, given: &mut Given) {
         let name = &param.name.value;
-        given.known.insert(name.clone(), Value::Null);
+        given.known.insert(name.to_string(), Value::Null);
         let roots = roots_in(&entry.value);
         if let Some(root) = roots
             .iter()
@@ -161,7 +160,9 @@ impl Lowering<'_, '_> {
         let mut rule = param.rule();
         rule["secret"] = Value::Bool(true);
         let value = param::value_of(&entry.value);
-        given.secrets.insert(name.clone(), HandedSecret { value, rule });
+        given
+            .secrets
+            .insert(name.to_string(), HandedSecret { value, rule });
     }
 
     /// A value.
@@ -175,7 +176,7 @@ impl Lowering<'_, '_> {
         if holds_template(&written) {
             match expression(&written) {
                 Some(expression) => {
-                    given.late.insert(name.clone(), expression);
+                    given.late.insert(name.to_string(), expression);
                 }
                 None => {
                     let message = "what the run must evaluate is one expression here";
@@ -187,7 +188,7 @@ impl Lowering<'_, '_> {
         }
         match param.convert(&written) {
             Ok(value) => {
-                given.known.insert(name.clone(), value);
+                given.known.insert(name.to_string(), value);
             }
             Err(message) => {
                 let message = format!("parameter `{name}` of `{}`: {message}", run.plan.value);

@@ -12,7 +12,7 @@ use super::yaml::{Spanned, Yaml};
 use crate::guard::{CHECK, GUARDED};
 use crate::preview::{Broken, broken_for_sure, may_be_down};
 use crate::select::Selector;
-use caxplan_model::{Graph, Invariant, Node, NodeIndex, NodeKind, Span, Target, Watch};
+use caxplan_model::{Graph, Invariant, Node, NodeIndex, NodeKind, ShortText, Span, Target, Watch};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Keys that make no invariant by themselves.
@@ -33,14 +33,14 @@ pub(super) struct Invariants {
 #[derive(Clone, Debug)]
 struct Limit {
     span: Span,
-    max: Spanned<String>,
-    targets: Option<Spanned<String>>,
+    max: Spanned<ShortText>,
+    targets: Option<Spanned<ShortText>>,
 }
 
 /// A condition on what a read-only action sees.
 #[derive(Clone, Debug)]
 struct Condition {
-    condition: Spanned<String>,
+    condition: Spanned<ShortText>,
     observe: Call,
 }
 
@@ -280,7 +280,7 @@ impl Lowering<'_, '_> {
                 every: "1s".to_owned(),
                 observe,
                 target: None,
-                checks: vec![of.condition.value.clone()],
+                checks: vec![of.condition.value.to_string()],
                 max_breaches: 0,
                 outside: 0,
             };
@@ -308,7 +308,7 @@ impl Lowering<'_, '_> {
         let mut children = self.add_checks(arena, node, &id);
         let step = arena.add(node, &format!("{id}{GUARDED}"));
         arena.swap_ids(node, step);
-        name.clone_into(&mut arena.at(step).name);
+        arena.at(step).name = name.into();
         arena.at(step).kind = kind;
         arena.at(step).source = self.report.location(span);
         children.push(step);
@@ -326,7 +326,7 @@ impl Lowering<'_, '_> {
         let mut add = |check: &Check| {
             let node = arena.add(parent, &format!("{id}{CHECK}"));
             let source = self.report.location(check.span);
-            arena.at(node).kind = NodeKind::Watch(check.watch.clone());
+            arena.at(node).kind = NodeKind::Watch(Box::new(check.watch.clone()));
             arena.at(node).source = source;
             node
         };

@@ -10,7 +10,7 @@ use super::step::{self, Step};
 use super::suggest::did_you_mean;
 use super::yaml::{Entry, Kind, Spanned, Yaml, to_map};
 use crate::select::Selector;
-use caxplan_model::{Map, Target};
+use caxplan_model::{Map, ShortText, Target};
 use std::collections::BTreeMap;
 
 /// The group that every target belongs to, if an inventory names it.
@@ -84,7 +84,7 @@ pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Inventory {
 
 fn target(entry: &Entry, report: &mut Report) -> Target {
     let mut target = Target {
-        name: entry.key.value.clone(),
+        name: entry.key.value.to_string(),
         ..Target::default()
     };
     if entry.value.is_null() {
@@ -96,7 +96,7 @@ fn target(entry: &Entry, report: &mut Report) -> Target {
     if let Some(groups) = fields.get("groups") {
         target.groups = texts(groups, report)
             .into_iter()
-            .map(|group| group.value)
+            .map(|group| group.value.into())
             .collect();
     }
     target.labels = labels(&fields, report);
@@ -122,7 +122,7 @@ impl Inventory {
     pub(super) fn join_groups(&mut self, all_known: bool, report: &mut Report) {
         let all_known = all_known && !self.is_unreadable;
         let groups = std::mem::take(&mut self.groups);
-        let mut parents: Vec<(String, Vec<Spanned<String>>)> = Vec::new();
+        let mut parents: Vec<(String, Vec<Spanned<ShortText>>)> = Vec::new();
         let mut given = Vec::new();
         for entry in groups.iter().filter(|entry| !entry.value.is_null()) {
             let Some(fields) = Fields::open(&entry.value, &GROUP, report) else {
@@ -132,7 +132,7 @@ impl Inventory {
             if let Some(members) = fields.get("targets") {
                 for member in texts(members, report) {
                     match self.targets.iter_mut().find(|target| target.name == member.value) {
-                        Some(target) => target.groups.push(name.clone()),
+                        Some(target) => target.groups.push(name.to_string()),
                         None if !all_known => {}
                         None => {
                             let message = format!("the inventory has no target `{}`", member.value);
@@ -146,7 +146,7 @@ impl Inventory {
             let children = fields
                 .get("groups")
                 .map_or_else(Vec::new, |yaml| texts(yaml, report));
-            parents.push((name.clone(), children));
+            parents.push((name.to_string(), children));
             given.push((name.clone(), labels(&fields, report), vars(&fields, report)));
         }
         self.nest(&parents, all_known, report);
@@ -157,11 +157,7 @@ impl Inventory {
         }
         // Of two groups, the one that stands first goes before.
         for (name, labels, vars) in &given {
-            for target in self
-                .targets
-                .iter_mut()
-                .filter(|target| target.groups.contains(name))
-            {
+            for target in self.targets.iter_mut().filter(|target| target.is_in(name)) {
                 fill(target, labels, vars);
             }
         }
@@ -172,14 +168,11 @@ impl Inventory {
     }
 
     /// What belongs to a group belongs to the groups that hold it.
-    fn nest(&mut self, parents: &[(String, Vec<Spanned<String>>)], all_known: bool, report: &mut Report) {
+    fn nest(&mut self, parents: &[(String, Vec<Spanned<ShortText>>)], all_known: bool, report: &mut Report) {
         for (parent, children) in parents {
             for child in children {
                 let is_named = parents.iter().any(|(name, _)| *name == child.value);
-                let has_targets = self
-                    .targets
-                    .iter()
-                    .any(|target| target.groups.contains(&child.value));
+                let has_targets = self.targets.iter().any(|target| target.is_in(&child.value));
                 if all_known && !is_named && !has_targets {
                     let message = format!("the inventory has no group `{}`", child.value);
                     let names = parents.iter().map(|(name, _)| name.as_str());
@@ -193,7 +186,7 @@ impl Inventory {
             let mut changed = false;
             for (parent, children) in parents {
                 for target in &mut self.targets {
-                    let held = children.iter().any(|child| target.groups.contains(&child.value));
+                    let held = children.iter().any(|child| target.is_in(&child.value));
                     if held && !target.groups.contains(parent) {
                         target.groups.push(parent.clone());
                         changed = true;
@@ -251,7 +244,12 @@ fn labels(fields: &Fields<'_>, report: &mut Report) -> BTreeMap<String, String> 
         .unwrap_or_default();
     entries
         .iter()
-        .filter_map(|entry| Some((entry.key.value.clone(), text(&entry.value, report)?.value)))
+        .filter_map(|entry| {
+            Some((
+                entry.key.value.to_string(),
+                text(&entry.value, report)?.value.into(),
+            ))
+        })
         .collect()
 }
 

@@ -6,6 +6,7 @@ use super::read::{Fields, mapping, texts};
 use super::report::Report;
 use super::step::{self, LoopOptions, Step};
 use super::yaml::{Entry, Spanned, Yaml};
+use caxplan_model::ShortText;
 use std::collections::BTreeMap;
 
 /// The entry of a library that holds what the plan's `foreach_node` does not say.
@@ -58,7 +59,7 @@ impl Library {
                 report.error("wrong-name", key.span, message);
             }
             if let Some(step) = step::read(value, report) {
-                self.actions.insert(key.value.clone(), (step, owner));
+                self.actions.insert(key.value.to_string(), (step, owner));
             }
         }
     }
@@ -70,7 +71,7 @@ impl Library {
 }
 
 /// The libraries that a library file uses itself.
-pub(super) fn uses(yaml: &Yaml, report: &mut Report) -> Vec<Spanned<String>> {
+pub(super) fn uses(yaml: &Yaml, report: &mut Report) -> Vec<Spanned<ShortText>> {
     let Some(entries) = mapping(yaml, "an action library", report) else {
         return Vec::new();
     };

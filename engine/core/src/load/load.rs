@@ -19,7 +19,7 @@ use super::request::{Diagnostics, LoadRequest, Loaded, ReadError};
 use super::settle::Settler;
 use super::yaml::{self, Entry, FILE_SIZE_MAX, Kind, Spanned, Yaml};
 use crate::expand::instantiate;
-use crate::template::is_template;
+use crate::template::holds_template;
 use caxplan_model::{
     Digest, FORMAT, Graph, Header, Items, LockName, Map, Node, NodeIndex, NodeKind, Span, StepId, Value,
 };
@@ -74,10 +74,14 @@ pub(super) fn lower(
         params: plan
             .params
             .iter()
-            .map(|param| (param.name.value.clone(), param.secret))
+            .map(|param| (param.name.value.to_string(), param.secret))
             .collect(),
-        env: plan.env.iter().map(|name| name.value.clone()).collect(),
-        secrets: plan.secrets.iter().map(|entry| entry.key.value.clone()).collect(),
+        env: plan.env.iter().map(|name| name.value.to_string()).collect(),
+        secrets: plan
+            .secrets
+            .iter()
+            .map(|entry| entry.key.value.to_string())
+            .collect(),
         ..Names::default()
     };
     let mut open_params = values.open.clone();
@@ -146,7 +150,7 @@ pub(super) fn lower(
             names.check_text(&lock.value, lock.span, Use::Load, &View::default(), report);
             LockName::new(match report.errors() == errors {
                 true => settler.text(lock, report),
-                false => lock.value.clone(),
+                false => lock.value.to_string(),
             })
         })
         .collect();
@@ -360,14 +364,14 @@ pub(super) fn vars(
         let name = &entry.key.value;
         let errors = report.errors();
         names.check_var(&entry.value, report);
-        names.vars.insert(name.clone());
+        names.vars.insert(name.to_string());
         let mut value = entry.value.to_value();
         vars.late.retain(|(late, _)| late != name);
         if settler.is_late(&value) {
             settler.set_late_var(name);
             names.late.insert(format!("vars.{name}"));
-            vars.known.remove(name);
-            vars.late.push((name.clone(), value));
+            vars.known.remove(name.as_str());
+            vars.late.push((name.to_string(), value));
             continue;
         }
         if report.errors() == errors {
@@ -375,7 +379,7 @@ pub(super) fn vars(
         }
         settler.set_var(name, &value);
         names.late.remove(&format!("vars.{name}"));
-        vars.known.insert(name.clone(), value);
+        vars.known.insert(name.to_string(), value);
     }
     vars
 }
@@ -385,7 +389,7 @@ pub(super) fn with_provision(inventory: &Inventory, phases: Vec<Phase>) -> Vec<P
     let provision = inventory.provision.first().map(|first| Phase {
         span: first.span,
         name: Spanned {
-            value: "provision".to_owned(),
+            value: "provision".to_owned().into(),
             span: first.span,
         },
         description: "Makes the targets of the inventory ready".to_owned(),
@@ -483,14 +487,5 @@ fn expand(graph: &mut Graph, settler: &Settler, report: &mut Report) {
             }
         }
         at += 1;
-    }
-}
-
-pub(super) fn holds_template(value: &Value) -> bool {
-    match value {
-        Value::String(text) => is_template(text),
-        Value::Array(items) => items.iter().any(holds_template),
-        Value::Object(map) => map.values().any(holds_template),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }

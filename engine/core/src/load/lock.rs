@@ -4,12 +4,12 @@ use super::keys::{IF_HELD, LOCK};
 use super::read::{Fields, texts};
 use super::report::Report;
 use super::yaml::{Kind, Spanned, Yaml};
-use caxplan_model::{IfHeld, LockPolicy};
+use caxplan_model::{IfHeld, LockPolicy, ShortText};
 
 /// The locks of a plan.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Locks {
-    pub(super) names: Vec<Spanned<String>>,
+    pub(super) names: Vec<Spanned<ShortText>>,
     pub(super) policy: LockPolicy,
 }
 

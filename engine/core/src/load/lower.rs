@@ -19,7 +19,7 @@ use super::step::{Body, LoopOptions, Step};
 use super::yaml::Entry;
 use crate::expand::{join, slug};
 use crate::guard::GUARDED;
-use caxplan_model::{Checklist, CheckpointName, Map, NodeIndex, NodeKind, PhaseMark, Span};
+use caxplan_model::{Checklist, CheckpointName, Map, NodeIndex, NodeKind, PhaseMark, ShortText, Span};
 use std::collections::BTreeMap;
 
 /// How deep groups, loops and library names may be nested in each other.
@@ -128,7 +128,7 @@ impl Lowering<'_, '_> {
     ) -> NodeKind {
         let order = dag::order_of_phases(phases, options, self.report);
         let mark = self.names.ended.mark();
-        let mut ended: Vec<Vec<String>> = vec![Vec::new(); phases.len()];
+        let mut ended: Vec<Vec<ShortText>> = vec![Vec::new(); phases.len()];
         let mut children = vec![parent; phases.len()];
         for at in order.sorted {
             for need in &order.closures[at] {
@@ -194,14 +194,16 @@ impl Lowering<'_, '_> {
         let node = arena.at(index);
         node.timeout = options.timeout;
         node.undo = undo;
-        phase.name.value.clone_into(&mut node.name);
+        node.name.clone_from(&phase.name.value);
         node.kind = kind;
-        node.when = options.when.map(|when| when.value);
+        node.when = options.when.map(|when| when.value.into());
         node.on_failure = options.on_failure;
-        node.checkpoint = options.checkpoint.map(|name| CheckpointName::new(name.value));
-        node.phase = Some(PhaseMark {
+        node.checkpoint = options
+            .checkpoint
+            .map(|name| Box::new(CheckpointName::new(name.value)));
+        node.phase = Some(Box::new(PhaseMark {
             description: phase.description.clone(),
-        });
+        }));
         node.source = source;
         index
     }
@@ -254,7 +256,7 @@ impl Lowering<'_, '_> {
         for (at, step) in steps.iter().enumerate() {
             for need in &order.closures[at] {
                 if let Some(name) = steps[*need].name() {
-                    self.names.ended.push(name.to_owned());
+                    self.names.ended.push(name.into());
                 }
             }
             children.push(self.step(arena, parent, step, place));
@@ -298,7 +300,7 @@ impl Lowering<'_, '_> {
         place.in_dag = false;
         let bindings = self.bindings(step, &mut place);
         let bound = self.bind_name(step, &mut place);
-        let name = step.name().map(str::to_owned);
+        let name = step.name().map(ShortText::from);
         let segment = slug(name.as_deref().unwrap_or_else(|| bound.body.default_name()));
         let index = arena.add(parent, &join(&around.prefix, &segment));
         place.path = join(&around.path, &segment);
@@ -350,17 +352,18 @@ impl Lowering<'_, '_> {
         // Without the number that made the id unique: it is what templates call the step by. One with checks before it
         // is the last in a sequence with a name of its own.
         node.name = match node.id.as_str().strip_suffix(GUARDED) {
-            Some(_) => format!("{segment}{GUARDED}"),
-            None => segment,
+            Some(_) => format!("{segment}{GUARDED}").into(),
+            None => segment.into(),
         };
         node.kind = kind;
         node.bindings = bindings.into();
-        node.when = bound.options.when.map(|when| when.value);
+        node.when = bound.options.when.as_ref().map(|when| when.value.as_str().into());
         node.on_failure = bound.options.on_failure;
         node.checkpoint = bound
             .options
             .checkpoint
-            .map(|name| CheckpointName::new(name.value));
+            .as_ref()
+            .map(|name| Box::new(CheckpointName::new(name.value.clone())));
         node.source = source;
         index
     }
@@ -398,22 +401,22 @@ impl Lowering<'_, '_> {
             if self.actions.get(&name).is_some() {
                 return bound;
             }
-            let Some((entry, owner)) = self.library.actions.get(&name) else {
+            let Some((entry, owner)) = self.library.actions.get(name.as_str()) else {
                 let why = step.made.as_ref().map(|made| made.why.as_str());
                 bind::unbound(call, why, &self.actions, self.library, self.report);
                 bound.body = Body::Broken;
                 return bound;
             };
-            if place.binding.contains(&name) {
+            if place.binding.iter().any(|of| *of == name) {
                 bind::report_cycle(&place.binding, &name, entry.span, self.report);
                 bound.body = Body::Broken;
                 return bound;
             }
-            place.binding.push(name.clone());
+            place.binding.push(name.to_string());
             place.library = Some(*owner);
             let with = call.with.clone();
             let span = call.action.span;
-            bound.options = bound.options.over(entry.options.clone());
+            bound.options = bound.options.over(&entry.options);
             bound.body = entry.body.clone();
             match &mut bound.body {
                 Body::Call(inner) => inner.with = bind::merge(with, &inner.with),
@@ -468,7 +471,7 @@ impl Lowering<'_, '_> {
                 duration: self.duration(duration, place),
             },
             Body::Watch(watch) => match self.watch(watch, &step.options, place, step) {
-                Some(watch) => NodeKind::Watch(watch),
+                Some(watch) => NodeKind::Watch(Box::new(watch)),
                 None => NodeKind::Sequence { children: Vec::new() },
             },
             Body::Run(run) => self.child(arena, index, run, &step.options, name, place),

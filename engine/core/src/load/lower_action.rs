@@ -7,7 +7,7 @@ use super::names::{Use, View};
 use super::request::Label;
 use super::step::{Body, Options, Step, WatchSpec};
 use super::yaml::Spanned;
-use caxplan_model::{ActionCall, ActionSpec, ActionStep, Probe, Undo, UndoSupport, Watch};
+use caxplan_model::{ActionCall, ActionSpec, ActionStep, Probe, Retry, ShortText, Undo, UndoSupport, Watch};
 
 impl Lowering<'_, '_> {
     pub(super) fn action(
@@ -29,7 +29,7 @@ impl Lowering<'_, '_> {
         // What is said about the step's end sees its own result.
         let mark = self.names.ended.mark();
         if let Some(name) = name {
-            self.names.ended.push(name.to_owned());
+            self.names.ended.push(name.into());
         }
         for check in &options.expect {
             self.names.check_condition(check, Use::Output, &view, self.report);
@@ -52,9 +52,16 @@ impl Lowering<'_, '_> {
         Some(ActionStep {
             call: bound,
             target: self.target(options, place),
-            retry: retry.cloned().unwrap_or_default(),
+            retry: retry
+                .filter(|retry| **retry != Retry::default())
+                .cloned()
+                .map(Box::new),
             timeout,
-            expect: options.expect.iter().map(|check| check.value.clone()).collect(),
+            expect: options
+                .expect
+                .iter()
+                .map(|check| check.value.to_string())
+                .collect(),
             probe,
             undo,
             idempotent: spec.idempotent || read_only,
@@ -65,10 +72,10 @@ impl Lowering<'_, '_> {
         })
     }
 
-    fn target(&self, options: &Options, place: &Place) -> Option<String> {
+    fn target(&self, options: &Options, place: &Place) -> Option<ShortText> {
         match &options.target {
             Some(target) => Some(target.value.clone()),
-            None => place.acts_on_target.then(|| "{{ target.name }}".to_owned()),
+            None => place.acts_on_target.then(|| "{{ target.name }}".into()),
         }
     }
 
@@ -110,7 +117,7 @@ impl Lowering<'_, '_> {
             let Some((step, _)) = self
                 .library
                 .actions
-                .get(name)
+                .get(name.as_str())
                 .filter(|_| self.actions.get(name).is_none())
             else {
                 return;
@@ -146,7 +153,7 @@ impl Lowering<'_, '_> {
         }
         Some(Probe {
             call: self.reading_call(probe, "a probe", view)?,
-            done_when: probe.done_when.as_ref().map(|done| done.value.clone()),
+            done_when: probe.done_when.as_ref().map(|done| done.value.to_string()),
         })
     }
 
@@ -217,15 +224,15 @@ impl Lowering<'_, '_> {
             duration,
             every,
             observe: self.reading_call(&observe, "what a watch observes", &place.view)?,
-            target: self.target(options, place),
-            checks: watch.checks.iter().map(|check| check.value.clone()).collect(),
+            target: self.target(options, place).map(String::from),
+            checks: watch.checks.iter().map(|check| check.value.to_string()).collect(),
             max_breaches: watch.max_breaches,
             outside: 0,
         })
     }
 
     /// A duration that the run may evaluate.
-    pub(super) fn duration(&mut self, text: &Spanned<String>, place: &Place) -> String {
+    pub(super) fn duration(&mut self, text: &Spanned<ShortText>, place: &Place) -> String {
         self.names
             .check_text(&text.value, text.span, Use::Run, &place.view, self.report);
         self.settler.duration(text, self.report)

@@ -8,7 +8,7 @@ use super::step::{Foreach, LoopOptions};
 use super::yaml::{Kind, Spanned};
 use crate::expand::{ANONYMOUS, batch_size};
 use crate::template::is_template;
-use caxplan_model::{Items, Map, Node, NodeIndex, NodeKind, StepId};
+use caxplan_model::{Items, Map, Node, NodeIndex, NodeKind, ShortText, StepId};
 
 impl Lowering<'_, '_> {
     pub(super) fn foreach(&mut self, foreach: &Foreach, place: &Place) -> NodeKind {
@@ -31,7 +31,7 @@ impl Lowering<'_, '_> {
                 }
                 var.value.clone()
             }
-            None => default_var.to_owned(),
+            None => default_var.to_owned().into(),
         };
         let mut inner = Place {
             prefix: String::new(),
@@ -45,7 +45,7 @@ impl Lowering<'_, '_> {
         {
             inner.path = parent.to_owned();
         }
-        inner.view.vars.push(var.clone());
+        inner.view.vars.push(var.to_string());
         inner.view.target = true;
         if let Some(when) = &options.when {
             self.names
@@ -75,8 +75,8 @@ impl Lowering<'_, '_> {
         {
             self.report.error("wrong-value", written.span, message);
         }
-        NodeKind::Foreach(caxplan_model::Foreach {
-            var,
+        NodeKind::Foreach(Box::new(caxplan_model::Foreach {
+            var: var.into(),
             items,
             batch_size: size,
             delay: options
@@ -91,12 +91,12 @@ impl Lowering<'_, '_> {
                 .max_unavailable
                 .as_ref()
                 .map(|text| self.loaded_count(text, place)),
-            when: options.when.map(|when| when.value),
+            when: options.when.map(|when| when.value).map(String::from),
             body: body.into_nodes(),
             params: Map::new(),
             vars: Map::new(),
             late_vars: Vec::new(),
-        })
+        }))
     }
 
     fn items(&mut self, options: &LoopOptions, place: &Place) -> Items {
@@ -106,7 +106,7 @@ impl Lowering<'_, '_> {
         self.names.check_value(items, Use::Run, &place.view, self.report);
         match &items.kind {
             Kind::List(_) => Items::Known(self.settler.list(items, self.report)),
-            Kind::Scalar { text, .. } if is_template(text) => Items::Template(text.clone()),
+            Kind::Scalar { text, .. } if is_template(text) => Items::Template(text.to_string()),
             Kind::Scalar { .. } | Kind::Map(_) => {
                 let message = format!(
                     "expected a list, or a template that yields one, found {}",
@@ -120,13 +120,13 @@ impl Lowering<'_, '_> {
     }
 
     /// A text that must be known when the plan loads.
-    fn loaded(&mut self, text: &Spanned<String>, place: &Place) -> String {
+    fn loaded(&mut self, text: &Spanned<ShortText>, place: &Place) -> String {
         self.names
             .check_text(&text.value, text.span, Use::Load, &place.view, self.report);
         self.settler.text(text, self.report)
     }
 
-    fn loaded_count(&mut self, text: &Spanned<String>, place: &Place) -> u32 {
+    fn loaded_count(&mut self, text: &Spanned<ShortText>, place: &Place) -> u32 {
         let settled = self.loaded(text, place);
         if let Ok(number) = settled.trim().parse() {
             return number;

@@ -8,7 +8,7 @@ use super::monitors::MonitorSpec;
 use super::request::Label;
 use super::step::{Options, Step, WatchSpec};
 use super::yaml::Spanned;
-use caxplan_model::{NodeIndex, NodeKind};
+use caxplan_model::{NodeIndex, NodeKind, ShortText};
 
 /// The name of the node that observes once and checks all conditions.
 const OBSERVATION: &str = "observation";
@@ -29,7 +29,7 @@ impl Lowering<'_, '_> {
                 let message = format!("the check `{}` stands here a second time", check.value);
                 let error = self.report.error("duplicate-id", check.span, message);
                 error.others.push(Label::first_here(first.span));
-            } else if self.library.actions.contains_key(&check.value) {
+            } else if self.library.actions.contains_key(check.value.as_str()) {
                 children.push(self.bound_check(arena, index, check, place));
             } else {
                 conditions.push(check.clone());
@@ -46,7 +46,7 @@ impl Lowering<'_, '_> {
         &mut self,
         arena: &mut Arena,
         parent: NodeIndex,
-        check: &Spanned<String>,
+        check: &Spanned<ShortText>,
         place: &Place,
     ) -> NodeIndex {
         let errors = self.report.errors();
@@ -70,7 +70,7 @@ impl Lowering<'_, '_> {
     }
 
     /// Reports that a check may change something.
-    fn changes(&mut self, check: &Spanned<String>, action: &str) {
+    fn changes(&mut self, check: &Spanned<ShortText>, action: &str) {
         let argument = self
             .actions
             .get(action)
@@ -89,14 +89,14 @@ impl Lowering<'_, '_> {
         arena: &mut Arena,
         parent: NodeIndex,
         monitor: &MonitorSpec,
-        conditions: Vec<Spanned<String>>,
+        conditions: Vec<Spanned<ShortText>>,
         place: &Place,
     ) -> Option<NodeIndex> {
         let mut place = place.clone();
         let mut options = Options::default();
         let mut observe = monitor.observe.clone();
         if observe.is_none()
-            && let Some((entry, owner)) = self.library.actions.get(&monitor.name.value)
+            && let Some((entry, owner)) = self.library.actions.get(monitor.name.value.as_str())
         {
             place.library = Some(*owner);
             options = entry.options.clone();
@@ -119,11 +119,11 @@ impl Lowering<'_, '_> {
         let index = arena.add(parent, &format!("{}/{OBSERVATION}", place.prefix));
         let watch = WatchSpec {
             duration: Spanned {
-                value: "0s".to_owned(),
+                value: "0s".to_owned().into(),
                 span: monitor.name.span,
             },
             every: Some(Spanned {
-                value: monitor.every.to_string(),
+                value: monitor.every.to_string().into(),
                 span: monitor.name.span,
             }),
             observe,
@@ -133,13 +133,13 @@ impl Lowering<'_, '_> {
         let watch = self.watch(&watch, &options, &place, &monitor.step())?;
         let source = self.report.location(monitor.name.span);
         let node = arena.at(index);
-        node.kind = NodeKind::Watch(watch);
+        node.kind = NodeKind::Watch(Box::new(watch));
         node.source = source;
         Some(index)
     }
 
     /// Reports that conditions have nothing to look at.
-    fn unobserved(&mut self, monitor: &MonitorSpec, conditions: &[Spanned<String>]) {
+    fn unobserved(&mut self, monitor: &MonitorSpec, conditions: &[Spanned<ShortText>]) {
         let name = &monitor.name.value;
         let message = format!("nothing says what {} `{name}` looks at", monitor.what);
         let bare = conditions

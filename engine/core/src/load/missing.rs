@@ -80,7 +80,7 @@ pub fn declared_params(
 ) -> Vec<String> {
     let plan = read_plan(request, read, &mut Report::default());
     let params = plan.map_or_else(Vec::new, |plan| plan.params);
-    params.into_iter().map(|param| param.name.value).collect()
+    params.into_iter().map(|param| param.name.value.into()).collect()
 }
 
 fn read_plan(

@@ -7,7 +7,7 @@ use super::read::{Fields, list, mapping, texts};
 use super::report::Report;
 use super::step::{self, Body, Options, Step};
 use super::yaml::{Entry, Kind, Spanned, Yaml};
-use caxplan_model::{Duration, Map, Value};
+use caxplan_model::{Duration, Map, ShortText, Value};
 
 /// How often is looked if nothing is said.
 const EVERY: Duration = Duration::from_secs(30);
@@ -16,12 +16,12 @@ const EVERY: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub(super) struct MonitorSpec {
     /// What a library may bind to the observation.
-    pub(super) name: Spanned<String>,
+    pub(super) name: Spanned<ShortText>,
     /// For messages: `the monitor`.
     pub(super) what: &'static str,
     pub(super) every: Duration,
     pub(super) observe: Option<Call>,
-    pub(super) checks: Vec<Spanned<String>>,
+    pub(super) checks: Vec<Spanned<ShortText>>,
 }
 
 impl MonitorSpec {
@@ -30,7 +30,7 @@ impl MonitorSpec {
         Step {
             span: self.name.span,
             id: Some(Spanned {
-                value: "checks".to_owned(),
+                value: "checks".to_owned().into(),
                 span: self.name.span,
             }),
             options: Options::default(),
@@ -105,9 +105,9 @@ fn rule(severity: &'static str, yaml: &Yaml, report: &mut Report) -> Option<Part
     let description = description(&fields, report);
     let (name, condition, mut action) = (name?, condition?, action.take()?);
     let alert = [
-        ("name", Value::from(name.value.clone())),
+        ("name", Value::String(name.value.to_string())),
         ("severity", severity.into()),
-        ("condition", condition.value.clone().into()),
+        ("condition", condition.value.as_str().into()),
         ("description", description.clone().into()),
         // What was seen, and when, only a check can say.
         ("seen", "nothing: it was started by hand".into()),
@@ -137,7 +137,7 @@ fn rule(severity: &'static str, yaml: &Yaml, report: &mut Report) -> Option<Part
 fn description(fields: &Fields<'_>, report: &mut Report) -> String {
     fields
         .text("description", report)
-        .map_or_else(String::new, |text| text.value)
+        .map_or_else(String::new, |text| text.value.to_string())
 }
 
 /// How often is looked: a busy loop is none.

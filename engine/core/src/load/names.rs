@@ -6,7 +6,7 @@ use super::suggest::did_you_mean;
 use super::yaml::{Kind, Spanned, Yaml};
 use crate::condition;
 use crate::template::{FILTERS, is_template, references, unknown_function};
-use caxplan_model::Span;
+use caxplan_model::{ShortText, Span};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a plan declares.
@@ -18,7 +18,7 @@ pub(super) struct Names {
     pub(super) env: BTreeSet<String>,
     pub(super) secrets: BTreeSet<String>,
     /// All steps that can be referred to, and whether they stand within a loop.
-    pub(super) steps: BTreeMap<String, bool>,
+    pub(super) steps: BTreeMap<ShortText, bool>,
     /// The steps that have ended when the place that is looked at is reached.
     pub(super) ended: Ended,
     /// Of steps that run another plan: the names of its outputs.
@@ -26,7 +26,7 @@ pub(super) struct Names {
     /// Parameters and variables that only the run knows: `params.count`.
     pub(super) late: BTreeSet<String>,
     /// References to steps that had not been seen yet.
-    pub(super) pending: Vec<Spanned<String>>,
+    pub(super) pending: Vec<Spanned<ShortText>>,
 }
 
 /// What can be seen at one place of a plan.
@@ -80,12 +80,12 @@ pub(super) enum Use {
 /// Names of steps that have ended, as a stack: what a group adds can be taken back.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ended {
-    counts: BTreeMap<String, usize>,
-    stack: Vec<String>,
+    counts: BTreeMap<ShortText, u32>,
+    stack: Vec<ShortText>,
 }
 
 impl Ended {
-    pub(super) fn push(&mut self, name: String) {
+    pub(super) fn push(&mut self, name: ShortText) {
         *self.counts.entry(name.clone()).or_default() += 1;
         self.stack.push(name);
     }
@@ -96,7 +96,7 @@ impl Ended {
     }
 
     /// Takes back what was added since the mark, and answers it.
-    pub(super) fn back_to(&mut self, mark: usize) -> Vec<String> {
+    pub(super) fn back_to(&mut self, mark: usize) -> Vec<ShortText> {
         let taken = self.stack.split_off(mark.min(self.stack.len()));
         for name in &taken {
             if let Some(count) = self.counts.get_mut(name) {
@@ -166,7 +166,7 @@ impl Names {
     /// Checks a condition, or a template in its place.
     pub(super) fn check_condition(
         &mut self,
-        text: &Spanned<String>,
+        text: &Spanned<ShortText>,
         use_: Use,
         view: &View,
         report: &mut Report,
@@ -315,7 +315,7 @@ impl Names {
                     && !self.ended.has(name)
                 {
                     self.pending.push(Spanned {
-                        value: (*name).to_owned(),
+                        value: (*name).into(),
                         span: at,
                     });
                 }
@@ -455,15 +455,15 @@ fn secret_here(name: &str, at: Span, use_: Use, report: &mut Report) {
     report.error("secret-here", at, message).help = Some(help.to_owned());
 }
 
-fn unknown<'a>(
+fn unknown<'a, T: AsRef<str> + 'a>(
     code: &'static str,
     what: &str,
     name: &str,
-    known: impl Iterator<Item = &'a String>,
+    known: impl Iterator<Item = &'a T>,
     at: Span,
     report: &mut Report,
 ) {
-    let known: Vec<&str> = known.map(String::as_str).collect();
+    let known: Vec<&str> = known.map(T::as_ref).collect();
     let help = did_you_mean(name, known.iter().copied()).or_else(|| {
         let few = !known.is_empty() && known.len() <= 12;
         few.then(|| format!("there is {}", known.join(", ")))

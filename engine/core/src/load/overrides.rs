@@ -7,12 +7,13 @@ use super::report::Report;
 use super::step::{self, Body, LoopOptions, Options, Step};
 use super::suggest::did_you_mean;
 use super::yaml::{Entry, Spanned, Yaml};
+use caxplan_model::ShortText;
 use std::collections::BTreeSet;
 
 /// The overrides of a plan, by the path of a phase or step.
 #[derive(Debug, Default)]
 pub(super) struct Overrides {
-    entries: Vec<(Spanned<String>, Yaml)>,
+    entries: Vec<(Spanned<ShortText>, Yaml)>,
     used: BTreeSet<usize>,
     /// The paths that were asked for, for suggestions.
     paths: BTreeSet<String>,
@@ -69,7 +70,7 @@ impl Overrides {
         let Some(fields) = fields(&yaml, "a step", known, report) else {
             return step;
         };
-        step.options = Options::read(&fields, report).over(step.options);
+        step.options = Options::read(&fields, report).over(&step.options);
         match &mut step.body {
             Body::Foreach(foreach) => {
                 let own = std::mem::take(&mut foreach.options);

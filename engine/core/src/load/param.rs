@@ -8,7 +8,7 @@ use super::suggest::did_you_mean;
 use super::yaml::{Entry, Kind, ScalarValue, Spanned, Yaml};
 use crate::condition::{parse_size, parse_version};
 use crate::template::is_template;
-use caxplan_model::{Duration, Map, Span, Value};
+use caxplan_model::{Duration, Map, ShortText, Span, Value};
 
 /// The type of a parameter, in the order of [`PARAM_TYPES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,13 +41,13 @@ const TYPES: &[ParamType] = &[
 /// A declared parameter.
 #[derive(Clone, Debug)]
 pub(super) struct Param {
-    pub(super) name: Spanned<String>,
+    pub(super) name: Spanned<ShortText>,
     pub(super) secret: bool,
     pub(super) description: Option<String>,
     kind: ParamType,
     default: Option<Yaml>,
     required: bool,
-    pattern: Option<Spanned<String>>,
+    pattern: Option<Spanned<ShortText>>,
     min: Option<Spanned<Measure>>,
     max: Option<Spanned<Measure>>,
     pub(super) values: Vec<Value>,
@@ -157,7 +157,10 @@ fn read_one(entry: &Entry, report: &mut Report) -> Option<Param> {
         max: bound(&fields, "max", kind, report),
         values,
         default,
-        description: fields.text("description", report).map(|text| text.value),
+        description: fields
+            .text("description", report)
+            .map(|text| text.value)
+            .map(String::from),
     };
     if let (Some(min), Some(max)) = (&param.min, &param.max)
         && min.value > max.value
@@ -200,7 +203,7 @@ pub(super) fn value_of(yaml: &Yaml) -> Value {
         Kind::Scalar {
             value: ScalarValue::Number(_),
             text,
-        } => Value::String(text.clone()),
+        } => Value::String(text.to_string()),
         Kind::Scalar { .. } | Kind::List(_) | Kind::Map(_) => yaml.to_value(),
     }
 }
@@ -462,7 +465,7 @@ pub(super) fn check(name: &str, rule: &Value, value: &Value) -> Result<Value, St
     let kind = PARAM_TYPES.iter().position(|word| rule["type"] == **word);
     let param = Param {
         name: Spanned {
-            value: name.to_owned(),
+            value: name.to_owned().into(),
             span: here,
         },
         secret: rule["secret"] == true,
@@ -474,7 +477,7 @@ pub(super) fn check(name: &str, rule: &Value, value: &Value) -> Result<Value, St
         default: None,
         required: rule["required"] == true,
         pattern: rule["pattern"].as_str().map(|pattern| Spanned {
-            value: pattern.to_owned(),
+            value: pattern.into(),
             span: here,
         }),
         min: number("min"),
@@ -513,13 +516,13 @@ pub(super) fn settle(
     for param in params {
         let name = &param.name.value;
         let from_inventory = inventory.iter().find(|entry| entry.key.value == *name);
-        let (value, span) = match (given.get(name), from_inventory, &param.default) {
+        let (value, span) = match (given.get(name.as_str()), from_inventory, &param.default) {
             (Some(given), _, _) => (Some(given.clone()), param.name.span),
             (None, Some(entry), _) => (Some(value_of(&entry.value)), entry.value.head()),
             (None, None, Some(default)) => (Some(value_of(default)), default.head()),
             (None, None, None) => (None, param.name.span),
         };
-        let is_default = given.get(name).is_none() && from_inventory.is_none();
+        let is_default = given.get(name.as_str()).is_none() && from_inventory.is_none();
         let value = match value {
             Some(value) => match param.convert(&value) {
                 Ok(value) => value,
@@ -541,10 +544,10 @@ pub(super) fn settle(
             None => Value::Null,
         };
         if param.secret {
-            values.open.insert(name.clone(), Value::Null);
-            values.secret.insert(name.clone(), value);
+            values.open.insert(name.to_string(), Value::Null);
+            values.secret.insert(name.to_string(), value);
         } else {
-            values.open.insert(name.clone(), value);
+            values.open.insert(name.to_string(), value);
         }
     }
     values

@@ -9,13 +9,13 @@ use super::step::{Body, Options, Step};
 use super::suggest::did_you_mean;
 use super::yaml::{Spanned, Yaml};
 use crate::expand::slug;
-use caxplan_model::{Duration, OnFailure, Schedule, Value};
+use caxplan_model::{Duration, OnFailure, Schedule, ShortText, Value};
 
 /// One plan of a file that holds several.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
     /// What stands behind `#`.
-    pub(super) name: Spanned<String>,
+    pub(super) name: Spanned<ShortText>,
     pub(super) description: String,
     pub(super) schedule: Option<Schedule>,
     pub(super) on_failure: Option<OnFailure>,
@@ -53,7 +53,7 @@ pub(super) enum Bound {
 
 impl Part {
     /// A part with one phase of its own name.
-    pub(super) fn of_steps(name: Spanned<String>, steps: Vec<Step>) -> Self {
+    pub(super) fn of_steps(name: Spanned<ShortText>, steps: Vec<Step>) -> Self {
         let phase = Phase {
             span: name.span,
             name: name.clone(),
@@ -75,7 +75,7 @@ impl Part {
 
 impl Step {
     /// A step of which nothing is said but what it does.
-    pub(super) fn bare(name: Spanned<String>, made: Option<Made>) -> Self {
+    pub(super) fn bare(name: Spanned<ShortText>, made: Option<Made>) -> Self {
         Self {
             span: name.span,
             id: None,
@@ -118,7 +118,7 @@ impl Plan {
             schedule: part.schedule.clone(),
             on_failure: part.on_failure.or(self.on_failure),
             phases: part.phases.clone(),
-            entry: Some(part.name.value.clone()),
+            entry: Some(part.name.value.to_string()),
             parts: Vec::new(),
             ..self.clone()
         }

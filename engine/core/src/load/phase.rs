@@ -6,13 +6,13 @@ use super::read::{Fields, list, texts};
 use super::report::Report;
 use super::step::{self, ON_FAILURES, Step};
 use super::yaml::{Kind, Spanned, Yaml};
-use caxplan_model::{Duration, OnFailure, Span};
+use caxplan_model::{Duration, OnFailure, ShortText, Span};
 
 /// A phase: a barrier between the steps before it and those after it.
 #[derive(Clone, Debug)]
 pub(super) struct Phase {
     pub(super) span: Span,
-    pub(super) name: Spanned<String>,
+    pub(super) name: Spanned<ShortText>,
     pub(super) description: String,
     pub(super) steps: Vec<Step>,
     pub(super) options: PhaseOptions,
@@ -21,15 +21,15 @@ pub(super) struct Phase {
 /// What is said of a phase beside its steps.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PhaseOptions {
-    pub(super) when: Option<Spanned<String>>,
+    pub(super) when: Option<Spanned<ShortText>>,
     pub(super) order: Option<Order>,
     pub(super) on_failure: Option<OnFailure>,
-    pub(super) checkpoint: Option<Spanned<String>>,
+    pub(super) checkpoint: Option<Spanned<ShortText>>,
     pub(super) max_parallel: Option<u32>,
     pub(super) timeout: Option<Duration>,
     pub(super) rollback: Option<Vec<Call>>,
     /// The phases that must have ended well; without it, all before it.
-    pub(super) needs: Option<Vec<Spanned<String>>>,
+    pub(super) needs: Option<Vec<Spanned<ShortText>>>,
 }
 
 /// The order of a phase's steps.
@@ -91,7 +91,7 @@ fn read(yaml: &Yaml, report: &mut Report) -> Option<Phase> {
     let name = fields.text("name", report);
     let description = fields
         .text("description", report)
-        .map_or_else(String::new, |text| text.value);
+        .map_or_else(String::new, |text| text.value.to_string());
     let options = PhaseOptions::read(&fields, report);
     let steps = fields
         .get("steps")
@@ -99,7 +99,7 @@ fn read(yaml: &Yaml, report: &mut Report) -> Option<Phase> {
     Some(Phase {
         span: name.as_ref().map_or(fields.head, |name| name.span),
         name: name.unwrap_or(Spanned {
-            value: "phase".to_owned(),
+            value: "phase".to_owned().into(),
             span: fields.head,
         }),
         description,

@@ -18,7 +18,7 @@ use super::retry;
 use super::schedule;
 use super::step::ON_FAILURES;
 use super::yaml::{Entry, Kind, Spanned, Yaml, to_map};
-use caxplan_model::{Duration, Map, OnFailure, Retry, Schedule, Span};
+use caxplan_model::{Duration, Map, OnFailure, Retry, Schedule, ShortText, Span};
 
 /// The version of the language that this engine reads.
 const LANGUAGE: u32 = 1;
@@ -32,10 +32,10 @@ pub(super) struct Plan {
     pub(super) description: String,
     pub(super) params: Vec<Param>,
     pub(super) vars: Vec<Entry>,
-    pub(super) libraries: Vec<Spanned<String>>,
+    pub(super) libraries: Vec<Spanned<ShortText>>,
     pub(super) inventory: Option<Yaml>,
     pub(super) secrets: Vec<Entry>,
-    pub(super) env: Vec<Spanned<String>>,
+    pub(super) env: Vec<Spanned<ShortText>>,
     pub(super) locks: Locks,
     pub(super) defaults: Defaults,
     pub(super) on_failure: Option<OnFailure>,
@@ -75,7 +75,7 @@ impl Defaults {
         if let Some(yaml) = fields.get("arguments") {
             for Entry { key, value } in mapping(yaml, "arguments by adapter", report).unwrap_or_default() {
                 let by_name = mapping(value, "arguments by name", report).unwrap_or_default();
-                arguments.push((key.value.clone(), by_name.to_vec()));
+                arguments.push((key.value.to_string(), by_name.to_vec()));
             }
         }
         Self {
@@ -164,10 +164,13 @@ pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Option<Plan> {
         |key: &str, report: &mut Report| fields.get(key).map_or_else(Vec::new, |yaml| texts(yaml, report));
     Some(Plan {
         head: body.key.span,
-        name: fields.text("name", report).map(|name| name.value),
+        name: fields
+            .text("name", report)
+            .map(|name| name.value)
+            .map(String::from),
         description: fields
             .text("description", report)
-            .map_or_else(String::new, |text| text.value),
+            .map_or_else(String::new, |text| text.value.to_string()),
         params: fields
             .get("params")
             .map_or_else(Vec::new, |yaml| param::read(yaml, report)),

@@ -8,7 +8,7 @@ use super::report::Report;
 use super::schedule;
 use super::step::Step;
 use super::yaml::{Entry, Kind, Spanned, Yaml};
-use caxplan_model::{Duration, Schedule, Span, Value};
+use caxplan_model::{Duration, Schedule, ShortText, Span, Value};
 
 /// When a backup is made that says no time.
 const TIME: (u32, u32) = (2, 0);
@@ -68,7 +68,7 @@ struct Policy<'y> {
 }
 
 struct Destination<'y> {
-    kind: Spanned<String>,
+    kind: Spanned<ShortText>,
     yaml: &'y Yaml,
 }
 
@@ -117,7 +117,7 @@ impl Policy<'_> {
     /// One scheduled backup: made, stored everywhere, verified, and only then old ones are removed.
     fn part(
         &self,
-        key: &Spanned<String>,
+        key: &Spanned<ShortText>,
         fields: &Fields<'_>,
         schedule: Schedule,
         report: &mut Report,
@@ -130,11 +130,17 @@ impl Policy<'_> {
             if let Some(destination) = destination {
                 bindings.push(("destination", Bound::Written(destination.yaml.clone())));
             }
-            Step::bare(Spanned { value: name, span }, Some(Made { bindings, why }))
+            Step::bare(
+                Spanned {
+                    value: name.into(),
+                    span,
+                },
+                Some(Made { bindings, why }),
+            )
         };
         let name = &key.value;
         let mut steps = vec![step(
-            name.clone(),
+            name.to_string(),
             key.span,
             None,
             format!("a backup policy makes each backup by a step of its name, `{name}`"),
@@ -165,13 +171,13 @@ impl Policy<'_> {
         let mut part = Part::of_steps(key.clone(), steps);
         part.description = fields
             .text("description", report)
-            .map_or_else(String::new, |text| text.value);
+            .map_or_else(String::new, |text| text.value.to_string());
         part.schedule = schedule;
         part
     }
 
     /// What templates see as `backup`.
-    fn backup(&self, key: &Spanned<String>, fields: &Fields<'_>, retention: Option<Duration>) -> Yaml {
+    fn backup(&self, key: &Spanned<ShortText>, fields: &Fields<'_>, retention: Option<Duration>) -> Yaml {
         let at = key.span;
         let list = |yaml: Option<&Yaml>| {
             yaml.cloned().unwrap_or(Yaml {
@@ -180,7 +186,7 @@ impl Policy<'_> {
             })
         };
         let values = [
-            ("name", Yaml::plain(key.value.clone(), at)),
+            ("name", Yaml::plain(key.value.to_string(), at)),
             (
                 "frequency",
                 fields
@@ -207,7 +213,7 @@ impl Policy<'_> {
         ];
         let entries = values.into_iter().map(|(name, value)| Entry {
             key: Spanned {
-                value: name.to_owned(),
+                value: name.to_owned().into(),
                 span: at,
             },
             value,
@@ -265,7 +271,7 @@ fn schedule_of(fields: &Fields<'_>, base: Schedule, at: Span, report: &mut Repor
             let wanted = day.value.to_lowercase();
             let found = WEEKDAYS
                 .iter()
-                .position(|of| *of == wanted || (wanted.len() == 3 && of.starts_with(&wanted)));
+                .position(|of| *of == wanted || (wanted.len() == 3 && of.starts_with(wanted.as_str())));
             let Some(number) = found else {
                 let message = format!("`{}` is no day of the week", day.value);
                 report.error("wrong-value", day.span, message).help =

@@ -6,7 +6,7 @@ use super::report::Report;
 use super::suggest::{self, did_you_mean};
 use super::yaml::{Entry, Kind, Spanned, Yaml};
 use crate::template::is_template;
-use caxplan_model::{Duration, Span, Value};
+use caxplan_model::{Duration, ShortText, Span, Value};
 
 /// A mapping whose keys are known.
 #[derive(Clone, Copy)]
@@ -60,7 +60,7 @@ impl<'y> Fields<'y> {
             .map(|entry| entry.key.span)
     }
 
-    pub(super) fn text(&self, key: &str, report: &mut Report) -> Option<Spanned<String>> {
+    pub(super) fn text(&self, key: &str, report: &mut Report) -> Option<Spanned<ShortText>> {
         text(self.get(key)?, report)
     }
 
@@ -125,7 +125,7 @@ pub(super) fn note_examples(entries: &[Entry], object: &Object, report: &mut Rep
 }
 
 /// The index of a word among those that may stand here.
-pub(super) fn word(text: &Spanned<String>, words: &[&str], report: &mut Report) -> Option<usize> {
+pub(super) fn word(text: &Spanned<ShortText>, words: &[&str], report: &mut Report) -> Option<usize> {
     let found = words.iter().position(|word| *word == text.value);
     if found.is_none() {
         let message = format!("`{}` is none of {}", text.value, words.join(", "));
@@ -137,14 +137,19 @@ pub(super) fn word(text: &Spanned<String>, words: &[&str], report: &mut Report) 
     found
 }
 
-pub(super) fn unknown_key(key: &Spanned<String>, object: &Object, report: &mut Report) {
+pub(super) fn unknown_key(key: &Spanned<ShortText>, object: &Object, report: &mut Report) {
     let names: Vec<&str> = object.names().collect();
     let otherwise = format!("the keys of {} are {}", object.name, names.join(", "));
     unknown_key_or(key, object, otherwise, report);
 }
 
 /// As [`unknown_key`], with what to say if nothing is like the key.
-pub(super) fn unknown_key_or(key: &Spanned<String>, object: &Object, otherwise: String, report: &mut Report) {
+pub(super) fn unknown_key_or(
+    key: &Spanned<ShortText>,
+    object: &Object,
+    otherwise: String,
+    report: &mut Report,
+) {
     let message = format!("{} has no key `{}`", object.name, key.value);
     let help = foreign::key(&key.value, object)
         .map(str::to_owned)
@@ -176,7 +181,7 @@ pub(super) fn list<'y>(yaml: &'y Yaml, what: &str, report: &mut Report) -> Optio
 }
 
 /// A text. Numbers and booleans are taken as they are written: `version: 1.10` is the text `1.10`.
-pub(super) fn text(yaml: &Yaml, report: &mut Report) -> Option<Spanned<String>> {
+pub(super) fn text(yaml: &Yaml, report: &mut Report) -> Option<Spanned<ShortText>> {
     match &yaml.kind {
         Kind::Scalar { text, .. } if !yaml.is_null() => Some(Spanned {
             value: text.clone(),
@@ -187,7 +192,7 @@ pub(super) fn text(yaml: &Yaml, report: &mut Report) -> Option<Spanned<String>> 
 }
 
 /// One text, or a list of texts.
-pub(super) fn texts(yaml: &Yaml, report: &mut Report) -> Vec<Spanned<String>> {
+pub(super) fn texts(yaml: &Yaml, report: &mut Report) -> Vec<Spanned<ShortText>> {
     if let Kind::Map(_) = yaml.kind {
         wrong::<()>(yaml, "a text, or a list of texts", report);
         return Vec::new();
@@ -229,7 +234,7 @@ pub(super) fn count(yaml: &Yaml, report: &mut Report) -> Option<u32> {
 }
 
 /// A duration, or a template that will yield one.
-pub(super) fn duration_text(yaml: &Yaml, report: &mut Report) -> Option<Spanned<String>> {
+pub(super) fn duration_text(yaml: &Yaml, report: &mut Report) -> Option<Spanned<ShortText>> {
     let text = text(yaml, report)?;
     if is_template(&text.value) {
         return Some(text);

@@ -10,7 +10,7 @@ const DIAGNOSTICS_MAX: usize = 500;
 /// The sources that were read so far, and what was found in them.
 #[derive(Debug, Default)]
 pub(super) struct Report {
-    sources: Vec<(String, String)>,
+    sources: Vec<(String, Arc<str>)>,
     indices: Vec<LineIndex>,
     items: Vec<Diagnostic>,
     errors: usize,
@@ -26,7 +26,7 @@ struct LineIndex {
     /// The name of its file.
     name: Arc<str>,
     /// The first byte of each line.
-    starts: Vec<usize>,
+    starts: Vec<u32>,
     /// Whether columns are bytes.
     ascii: bool,
 }
@@ -34,9 +34,12 @@ struct LineIndex {
 impl LineIndex {
     fn of(name: &str, text: &str) -> Self {
         let after_newlines = text.match_indices('\n').map(|(at, _)| at + 1);
+        let mut starts = Vec::with_capacity(text.bytes().filter(|byte| *byte == b'\n').count() + 1);
+        starts.push(0);
+        starts.extend(after_newlines.map(|at| u32::try_from(at).unwrap_or(u32::MAX)));
         Self {
             name: name.into(),
-            starts: [0].into_iter().chain(after_newlines).collect(),
+            starts,
             ascii: text.is_ascii(),
         }
     }
@@ -46,16 +49,16 @@ impl Report {
     /// Adds a source and answers its index, which spans carry. One that is there already is not added again: what is
     /// wrong with it is then said once.
     pub(super) fn add_source(&mut self, name: &str, text: String) -> u32 {
-        let same = |(of, text_of): &(String, String)| of == name && *text_of == text;
+        let same = |(of, text_of): &(String, Arc<str>)| of == name && **text_of == text;
         if let Some(at) = self.sources.iter().position(same) {
             return u32::try_from(at).unwrap_or(u32::MAX);
         }
         self.indices.push(LineIndex::of(name, &text));
-        self.sources.push((name.to_owned(), text));
+        self.sources.push((name.to_owned(), text.into()));
         u32::try_from(self.sources.len() - 1).unwrap_or(u32::MAX)
     }
 
-    pub(super) fn sources(&self) -> &[(String, String)] {
+    pub(super) fn sources(&self) -> &[(String, Arc<str>)] {
         &self.sources
     }
 
@@ -158,8 +161,8 @@ impl Report {
         let index = &self.indices[span.file as usize];
         let lines = &index.starts;
         let start = span.start as usize;
-        let line = lines.partition_point(|at| *at <= start);
-        let before = text.get(lines[line - 1]..start).unwrap_or_default();
+        let line = lines.partition_point(|at| *at as usize <= start);
+        let before = text.get(lines[line - 1] as usize..start).unwrap_or_default();
         let column = if index.ascii {
             before.len()
         } else {
@@ -180,7 +183,7 @@ impl Report {
             return Span::default();
         };
         let number = (location.line as usize).saturating_sub(1);
-        let line_start = self.indices[file].starts.get(number).copied().unwrap_or(0);
+        let line_start = self.indices[file].starts.get(number).copied().unwrap_or(0) as usize;
         let line = text[line_start..].lines().next().unwrap_or_default();
         let start: usize = line
             .chars()

@@ -1,6 +1,7 @@
 //! What the loader is asked, and what it answers.
 
 use caxplan_model::{ActionCall, ActionSpec, Graph, Map, Span, Value};
+use std::sync::Arc;
 
 /// What to load. File contents come through a function, so that the loader itself reads nothing.
 pub struct LoadRequest<'a> {
@@ -93,7 +94,7 @@ impl Label {
 #[derive(Clone, Debug, Default)]
 pub struct Diagnostics {
     /// The sources that spans point into: name as the user gave it, and text.
-    pub sources: Vec<(String, String)>,
+    pub sources: Vec<(String, Arc<str>)>,
     /// In the order of the source.
     pub items: Vec<Diagnostic>,
 }

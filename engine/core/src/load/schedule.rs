@@ -6,7 +6,7 @@ use super::report::Report;
 use super::suggest::did_you_mean;
 use super::yaml::{Kind, Spanned, Yaml, to_map};
 use crate::calendar::{Cron, CronError, bundled_zone, zone_names};
-use caxplan_model::{Misfire, Overlap, Schedule, Span};
+use caxplan_model::{Misfire, Overlap, Schedule, ShortText, Span};
 
 /// Reads a schedule: a cron expression, or a mapping with one.
 pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Option<Schedule> {
@@ -34,8 +34,8 @@ pub(super) fn over(base: Schedule, fields: &Fields<'_>, report: &mut Report) -> 
         check_cron(cron, report);
     }
     Schedule {
-        cron: cron.map_or(base.cron, |cron| cron.value),
-        timezone: zone.map(|zone| zone.value).or(base.timezone),
+        cron: cron.map_or(base.cron, |cron| cron.value.to_string()),
+        timezone: zone.map(|zone| zone.value.into()).or(base.timezone),
         jitter: fields.duration("jitter", report).unwrap_or(base.jitter),
         misfire: fields
             .word("misfire", MISFIRES, &[Misfire::Skip, Misfire::Once], report)
@@ -53,26 +53,29 @@ pub(super) fn over(base: Schedule, fields: &Fields<'_>, report: &mut Report) -> 
 }
 
 /// Reports a cron expression that is wrong, at the part of it that is.
-pub(super) fn check_cron(cron: &Spanned<String>, report: &mut Report) {
+pub(super) fn check_cron(cron: &Spanned<ShortText>, report: &mut Report) {
     let Err(CronError { place, message, help }) = Cron::parse(&cron.value) else {
         return;
     };
     // A text with escapes, or over several lines, does not stand in the source as it is.
-    let within = report.slice(cron.span).find(&cron.value).and_then(|before| {
-        let at = |byte: usize| u32::try_from(before + byte).ok();
-        Some(Span {
-            start: cron.span.start + at(place.start)?,
-            end: cron.span.start + at(place.end)?,
-            ..cron.span
-        })
-    });
+    let within = report
+        .slice(cron.span)
+        .find(cron.value.as_str())
+        .and_then(|before| {
+            let at = |byte: usize| u32::try_from(before + byte).ok();
+            Some(Span {
+                start: cron.span.start + at(place.start)?,
+                end: cron.span.start + at(place.end)?,
+                ..cron.span
+            })
+        });
     report
         .error("wrong-cron", within.unwrap_or(cron.span), message)
         .help = Some(help);
 }
 
 /// Reports a time zone that there is not.
-pub(super) fn check_zone(zone: &Spanned<String>, report: &mut Report) {
+pub(super) fn check_zone(zone: &Spanned<ShortText>, report: &mut Report) {
     if bundled_zone(Some(&zone.value)).is_some() {
         return;
     }

@@ -3,7 +3,7 @@
 use super::report::Report;
 use super::yaml::{Spanned, Yaml};
 use crate::template::{Scope, is_template, references, resolve};
-use caxplan_model::{Duration, Map, Target, Value};
+use caxplan_model::{Duration, Map, ShortText, Target, Value};
 use std::collections::BTreeSet;
 
 /// Evaluates texts with what is known when a plan loads.
@@ -119,20 +119,20 @@ impl Settler {
     }
 
     /// A text: evaluated if possible, else as it is.
-    pub(super) fn text(&self, text: &Spanned<String>, report: &mut Report) -> String {
+    pub(super) fn text(&self, text: &Spanned<ShortText>, report: &mut Report) -> String {
         match self.value(&text.value, &Map::new()) {
-            None => text.value.clone(),
+            None => text.value.to_string(),
             Some(Ok(Value::String(value))) => value,
             Some(Ok(value)) => value.to_string(),
             Some(Err(message)) => {
                 report.error("template-value", text.span, message);
-                text.value.clone()
+                text.value.to_string()
             }
         }
     }
 
     /// A duration: evaluated and checked if possible, else as it is.
-    pub(super) fn duration(&self, text: &Spanned<String>, report: &mut Report) -> String {
+    pub(super) fn duration(&self, text: &Spanned<ShortText>, report: &mut Report) -> String {
         let settled = self.text(text, report);
         if !is_template(&settled)
             && let Err(error) = settled.parse::<Duration>()

@@ -11,7 +11,8 @@ use super::read::{
 use super::report::Report;
 use super::retry;
 use super::yaml::{Entry, Kind, Spanned, Yaml};
-use caxplan_model::{Duration, OnFailure, Retry, Span};
+use caxplan_model::{Duration, OnFailure, Retry, ShortText, Span};
+use std::sync::LazyLock;
 
 pub(super) const ON_FAILURES: &[OnFailure] = &[
     OnFailure::Stop,
@@ -25,7 +26,7 @@ pub(super) const ON_FAILURES: &[OnFailure] = &[
 pub(super) struct Step {
     /// Where to point at: its name, its first key.
     pub(super) span: Span,
-    pub(super) id: Option<Spanned<String>>,
+    pub(super) id: Option<Spanned<ShortText>>,
     pub(super) options: Options,
     pub(super) body: Body,
     /// Of a step that the kind of the document makes.
@@ -47,9 +48,9 @@ pub(super) enum Body {
         always: Vec<Step>,
     },
     Foreach(Box<Foreach>),
-    Approve(Spanned<String>),
-    Checklist(Vec<Spanned<String>>),
-    Wait(Spanned<String>),
+    Approve(Spanned<ShortText>),
+    Checklist(Vec<Spanned<ShortText>>),
+    Wait(Spanned<ShortText>),
     Watch(Box<WatchSpec>),
     /// Another plan.
     Run(RunSpec),
@@ -63,7 +64,7 @@ pub(super) enum Body {
 #[derive(Clone, Debug)]
 pub(super) struct RunSpec {
     /// `FILE` or `FILE#ENTRY`, from the folder of the file that says so.
-    pub(super) plan: Spanned<String>,
+    pub(super) plan: Spanned<ShortText>,
     pub(super) params: Vec<Entry>,
 }
 
@@ -80,37 +81,62 @@ pub(super) struct Foreach {
 #[derive(Clone, Debug, Default)]
 pub(super) struct LoopOptions {
     pub(super) items: Option<Yaml>,
-    pub(super) var: Option<Spanned<String>>,
-    pub(super) when: Option<Spanned<String>>,
-    pub(super) batch_size: Option<Spanned<String>>,
-    pub(super) batch_delay: Option<Spanned<String>>,
-    pub(super) max_failures: Option<Spanned<String>>,
-    pub(super) max_unavailable: Option<Spanned<String>>,
+    pub(super) var: Option<Spanned<ShortText>>,
+    pub(super) when: Option<Spanned<ShortText>>,
+    pub(super) batch_size: Option<Spanned<ShortText>>,
+    pub(super) batch_delay: Option<Spanned<ShortText>>,
+    pub(super) max_failures: Option<Spanned<ShortText>>,
+    pub(super) max_unavailable: Option<Spanned<ShortText>>,
 }
 
 /// A watch.
 #[derive(Clone, Debug)]
 pub(super) struct WatchSpec {
-    pub(super) duration: Spanned<String>,
-    pub(super) every: Option<Spanned<String>>,
+    pub(super) duration: Spanned<ShortText>,
+    pub(super) every: Option<Spanned<ShortText>>,
     pub(super) observe: Option<Call>,
-    pub(super) checks: Vec<Spanned<String>>,
+    pub(super) checks: Vec<Spanned<ShortText>>,
     pub(super) max_breaches: u32,
 }
 
-/// What is said of a step beside what it does.
+/// What is said of a step beside what it does: of most steps of a large plan, nothing.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Options {
-    pub(super) target: Option<Spanned<String>>,
-    pub(super) needs: Vec<Spanned<String>>,
-    pub(super) when: Option<Spanned<String>>,
+pub(super) struct Options(Option<Box<Said>>);
+
+impl std::ops::Deref for Options {
+    type Target = Said;
+
+    fn deref(&self) -> &Said {
+        static NOTHING: LazyLock<Said> = LazyLock::new(Said::default);
+        self.0.as_deref().unwrap_or(&NOTHING)
+    }
+}
+
+impl std::ops::DerefMut for Options {
+    fn deref_mut(&mut self) -> &mut Said {
+        self.0.get_or_insert_default()
+    }
+}
+
+impl From<Said> for Options {
+    fn from(said: Said) -> Self {
+        Self((said != Said::default()).then(|| Box::new(said)))
+    }
+}
+
+/// What can be said of a step beside what it does.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Said {
+    pub(super) target: Option<Spanned<ShortText>>,
+    pub(super) needs: Vec<Spanned<ShortText>>,
+    pub(super) when: Option<Spanned<ShortText>>,
     pub(super) retry: Option<Box<Retry>>,
     pub(super) timeout: Option<Duration>,
-    pub(super) expect: Vec<Spanned<String>>,
+    pub(super) expect: Vec<Spanned<ShortText>>,
     pub(super) probe: Option<Box<Call>>,
     pub(super) rollback: Option<Vec<Call>>,
     pub(super) availability: Option<i8>,
-    pub(super) checkpoint: Option<Spanned<String>>,
+    pub(super) checkpoint: Option<Spanned<ShortText>>,
     pub(super) on_failure: Option<OnFailure>,
 }
 
@@ -136,26 +162,31 @@ impl Options {
     }
 
     /// What `self` says, and where it says nothing, what `base` says.
-    pub(super) fn over(self, base: Self) -> Self {
-        let or = |own: Vec<Spanned<String>>, base| if own.is_empty() { base } else { own };
-        Self {
-            target: self.target.or(base.target),
-            needs: or(self.needs, base.needs),
-            when: self.when.or(base.when),
-            retry: self.retry.or(base.retry),
-            timeout: self.timeout.or(base.timeout),
-            expect: or(self.expect, base.expect),
-            probe: self.probe.or(base.probe),
-            rollback: self.rollback.or(base.rollback),
-            availability: self.availability.or(base.availability),
-            checkpoint: self.checkpoint.or(base.checkpoint),
-            on_failure: self.on_failure.or(base.on_failure),
+    pub(super) fn over(self, base: &Self) -> Self {
+        let (Some(own), Some(base)) = (&self.0, &base.0) else {
+            return if self.0.is_some() { self } else { base.clone() };
+        };
+        let (own, base) = (Said::clone(own), Said::clone(base));
+        let or = |own: Vec<Spanned<ShortText>>, base| if own.is_empty() { base } else { own };
+        Said {
+            target: own.target.or(base.target),
+            needs: or(own.needs, base.needs),
+            when: own.when.or(base.when),
+            retry: own.retry.or(base.retry),
+            timeout: own.timeout.or(base.timeout),
+            expect: or(own.expect, base.expect),
+            probe: own.probe.or(base.probe),
+            rollback: own.rollback.or(base.rollback),
+            availability: own.availability.or(base.availability),
+            checkpoint: own.checkpoint.or(base.checkpoint),
+            on_failure: own.on_failure.or(base.on_failure),
         }
+        .into()
     }
 
     pub(super) fn read(fields: &Fields<'_>, report: &mut Report) -> Self {
         fields.text("description", report);
-        Self {
+        Said {
             target: fields.text("target", report),
             needs: fields
                 .get("needs")
@@ -178,6 +209,7 @@ impl Options {
             checkpoint: fields.text("checkpoint", report),
             on_failure: fields.word("on_failure", ON_FAILURE, ON_FAILURES, report),
         }
+        .into()
     }
 }
 
@@ -425,7 +457,9 @@ fn read_mapping(yaml: &Yaml, entries: &[Entry], report: &mut Report) -> Step {
             step.span = call.action.span;
         }
     }
-    if let Body::Foreach(_) = step.body {
+    if let Body::Foreach(_) = step.body
+        && step.options.when.is_some()
+    {
         // It is the elements' condition, which sees the variable.
         step.options.when = None;
     }
@@ -434,7 +468,7 @@ fn read_mapping(yaml: &Yaml, entries: &[Entry], report: &mut Report) -> Step {
 
 /// Reports a key beside a step's form that no step has.
 fn unknown_option(
-    key: &Spanned<String>,
+    key: &Spanned<ShortText>,
     form: &str,
     call: Option<&Entry>,
     allowed: &[&str],

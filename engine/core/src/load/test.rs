@@ -10,8 +10,8 @@ use super::suggest::did_you_mean;
 use super::yaml::{Entry, Spanned, Yaml, to_map};
 use crate::simulate::{End, Expected, Failing, Fault, FaultKind, Script, Trial, Truth, named};
 use caxplan_model::{
-    ActionSpec, Answer, Cause, FailureEffect, FailureKind, Graph, Location, Map, NodeIndex, NodeKind, StepId,
-    Undo,
+    ActionSpec, Answer, Cause, FailureEffect, FailureKind, Graph, Location, Map, NodeIndex, NodeKind,
+    ShortText, StepId, Undo,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -122,7 +122,7 @@ impl About {
             };
             let plan = load(&request, &mut *read)?;
             let place = report.location(name.span);
-            let trial = read_case(name.value, &fields, &plan.graph, report);
+            let trial = read_case(name.value.to_string(), &fields, &plan.graph, report);
             loaded.push(Case {
                 trial,
                 loaded: plan,
@@ -183,7 +183,7 @@ struct Reader<'r> {
 
 impl Reader<'_> {
     /// The ids of the steps that a name means. Elements of a loop whose list only the run knows go by their ids.
-    fn fated(&mut self, name: &Spanned<String>) -> Vec<StepId> {
+    fn fated(&mut self, name: &Spanned<ShortText>) -> Vec<StepId> {
         let found = named(self.graph, &name.value);
         if !found.is_empty() {
             return found
@@ -199,7 +199,7 @@ impl Reader<'_> {
     }
 
     /// Checks a name that is looked up when the run has ended.
-    fn expected_step(&mut self, name: &Spanned<String>) {
+    fn expected_step(&mut self, name: &Spanned<ShortText>) {
         let in_body = |name: &str| {
             self.graph.nodes.iter().any(|node| match &node.kind {
                 NodeKind::Foreach(foreach) => foreach.body.iter().any(|node| node.name == name),
@@ -232,7 +232,7 @@ impl Reader<'_> {
         })
     }
 
-    fn unknown_step(&mut self, name: &Spanned<String>) {
+    fn unknown_step(&mut self, name: &Spanned<ShortText>) {
         let message = format!("the plan has no step `{}`", name.value);
         let ids = self.graph.nodes.iter().map(|node| node.id.as_str());
         let names = self.graph.nodes.iter().map(|node| node.name.as_str());
@@ -240,7 +240,7 @@ impl Reader<'_> {
         self.report.error("unknown-step", name.span, message).help = help;
     }
 
-    fn fate(&mut self, name: &Spanned<String>, yaml: &Yaml, ids: &[StepId], script: &mut Script) {
+    fn fate(&mut self, name: &Spanned<ShortText>, yaml: &Yaml, ids: &[StepId], script: &mut Script) {
         let Some(fields) = Fields::open(yaml, &FATE, self.report) else {
             return;
         };
@@ -283,7 +283,7 @@ impl Reader<'_> {
     }
 
     /// Reports what cannot happen to a step of this kind.
-    fn check_fits(&mut self, name: &Spanned<String>, key: &Spanned<String>) {
+    fn check_fits(&mut self, name: &Spanned<ShortText>, key: &Spanned<ShortText>) {
         let Some(node) = named(self.graph, &name.value).first().copied() else {
             return;
         };
@@ -318,12 +318,12 @@ impl Reader<'_> {
         let fields = Fields::open(yaml, &FAILS, self.report)?;
         if let Some(kind) = fields.text("kind", self.report)
             && word(&kind, FAILURE_KINDS, self.report).is_some()
-            && let Ok(kind) = serde_json::from_value(kind.value.into())
+            && let Ok(kind) = serde_json::from_value(kind.value.as_str().into())
         {
             failing.cause.kind = kind;
         }
         if let Some(message) = fields.text("message", self.report) {
-            failing.cause.message = message.value;
+            failing.cause.message = message.value.to_string();
         }
         if fields.boolean("may_have_acted", self.report) == Some(true) {
             failing.effect = FailureEffect::Possible;
@@ -360,7 +360,7 @@ impl Reader<'_> {
             for name in &names {
                 self.expected_step(name);
             }
-            names.into_iter().map(|name| name.value).collect()
+            names.into_iter().map(|name| name.value.into()).collect()
         };
         let mut expected = Expected {
             ran: steps("ran"),
@@ -391,14 +391,14 @@ impl Reader<'_> {
         for Entry { key, value } in entries(&fields, "attempts", self.report) {
             self.expected_step(key);
             if let Some(count) = super::read::count(value, self.report) {
-                expected.attempts.push((key.value.clone(), count));
+                expected.attempts.push((key.value.to_string(), count));
             }
         }
         expected.down = fields.get("down").map(|yaml| {
             let names = one_or_many(yaml)
                 .iter()
                 .filter_map(|yaml| text(yaml, self.report));
-            names.map(|name| name.value).collect()
+            names.map(|name| name.value.into()).collect()
         });
         expected.down_max = fields.count("max_down", self.report);
         expected.within = fields.duration("within", self.report);
@@ -408,7 +408,7 @@ impl Reader<'_> {
                     self.report
                         .error("wrong-condition", condition.span, error.message);
                 }
-                expected.conditions.push(condition.value);
+                expected.conditions.push(condition.value.to_string());
             }
         }
         Some(expected)

@@ -3,22 +3,25 @@
 use super::report::Report;
 use super::request::Label;
 use super::syntax::{advise, indenting_tab};
-use caxplan_model::{Map, Span, Value};
+use caxplan_model::{Map, ShortText, Span, Value};
 use saphyr::{Scalar, ScalarStyle, Tag};
 use saphyr_parser::{Event, Parser, Span as Marked};
 use serde_json::Number;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The largest file that is read, in bytes: a thousand times the largest plan that was seen.
 pub(super) const FILE_SIZE_MAX: usize = 16 * 1024 * 1024;
 /// How deep nodes may be nested. Everything behind this file may recurse over nodes.
 const DEPTH_MAX: usize = 64;
-/// The most nodes of one file, with what aliases repeat: enough for 100,000 steps.
-const NODES_MAX: usize = 1_000_000;
+/// The most nodes of one file, with what aliases repeat: enough for 100,000 steps with some arguments each.
+const NODES_MAX: usize = 2_000_000;
+/// From how many keys on a mapping gets an index of them.
+const KEYS_INDEXED_FROM: usize = 16;
 
 /// A node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Yaml {
     /// Where it stands.
     pub(super) span: Span,
@@ -27,19 +30,19 @@ pub(super) struct Yaml {
 }
 
 /// What a node is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Kind {
     /// A scalar: what it is by the core schema, and its text.
     Scalar {
         value: ScalarValue,
-        text: String,
+        text: ShortText,
     },
     List(Vec<Yaml>),
     Map(Vec<Entry>),
 }
 
 /// What a scalar is by the core schema. Small, and without the text once more: large plans are mostly scalars.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum ScalarValue {
     Null,
     Boolean(bool),
@@ -48,9 +51,9 @@ pub(super) enum ScalarValue {
 }
 
 /// A key with its value.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entry {
-    pub(super) key: Spanned<String>,
+    pub(super) key: Spanned<ShortText>,
     pub(super) value: Yaml,
 }
 
@@ -65,12 +68,12 @@ impl Yaml {
     /// A scalar that stands nowhere; errors about it point at `span`.
     pub(super) fn plain(value: impl Into<Value>, span: Span) -> Self {
         let (value, text) = match value.into() {
-            Value::Null => (ScalarValue::Null, String::new()),
-            Value::Bool(value) => (ScalarValue::Boolean(value), value.to_string()),
-            Value::Number(number) => (ScalarValue::Number(number.clone()), number.to_string()),
-            Value::String(text) => (ScalarValue::Text, text),
+            Value::Null => (ScalarValue::Null, ShortText::default()),
+            Value::Bool(value) => (ScalarValue::Boolean(value), value.to_string().into()),
+            Value::Number(number) => (ScalarValue::Number(number.clone()), number.to_string().into()),
+            Value::String(text) => (ScalarValue::Text, text.into()),
             // No scalar; as a text it is at least seen.
-            other @ (Value::Array(_) | Value::Object(_)) => (ScalarValue::Text, other.to_string()),
+            other @ (Value::Array(_) | Value::Object(_)) => (ScalarValue::Text, other.to_string().into()),
         };
         Self {
             span,
@@ -85,7 +88,7 @@ impl Yaml {
                 ScalarValue::Null => Value::Null,
                 ScalarValue::Boolean(value) => Value::Bool(*value),
                 ScalarValue::Number(value) => Value::Number(value.clone()),
-                ScalarValue::Text => Value::String(text.clone()),
+                ScalarValue::Text => Value::String(text.to_string()),
             },
             Kind::List(items) => items.iter().map(Self::to_value).collect(),
             Kind::Map(entries) => Value::Object(to_map(entries)),
@@ -148,13 +151,13 @@ impl Yaml {
 pub(super) fn to_map(entries: &[Entry]) -> Map {
     entries
         .iter()
-        .map(|entry| (entry.key.value.clone(), entry.value.to_value()))
+        .map(|entry| (entry.key.value.to_string(), entry.value.to_value()))
         .collect()
 }
 
 /// Reads the source with the index `file`. `None` if it is no usable YAML, which has been reported then.
 pub(super) fn parse(file: u32, report: &mut Report) -> Option<Yaml> {
-    let text = report.sources()[file as usize].1.clone();
+    let text = Arc::clone(&report.sources()[file as usize].1);
     let mut builder = Builder {
         file,
         offsets: Offsets::of(&text),
@@ -227,9 +230,9 @@ struct Size {
 struct Open {
     anchor: usize,
     node: Yaml,
-    key: Option<Spanned<String>>,
-    /// The keys of a mapping so far.
-    keys: BTreeMap<String, Span>,
+    key: Option<Spanned<ShortText>>,
+    /// The keys of a mapping so far, once it has many.
+    keys: Option<BTreeMap<ShortText, Span>>,
 }
 
 struct Builder<'r> {
@@ -301,7 +304,7 @@ impl Builder<'_> {
             anchor,
             node: Yaml { span, kind },
             key: None,
-            keys: BTreeMap::new(),
+            keys: None,
         });
         Some(())
     }
@@ -331,9 +334,8 @@ impl Builder<'_> {
         tag: Option<&Cow<'_, Tag>>,
         mut span: Span,
     ) -> Option<Yaml> {
-        // The parser leaves room for more.
-        let mut text = text.into_owned();
-        text.shrink_to_fit();
+        // Anew, because the parser leaves room for more.
+        let text = ShortText::new(&text);
         if style == ScalarStyle::Plain && text.starts_with(['|', '>']) {
             // The parser takes what YAML forbids, and would make one line of it.
             span.end = span.start + 1;
@@ -413,15 +415,12 @@ impl Builder<'_> {
                         span: node.span,
                     });
                 }
-                Some(key) => match keys.get(&key.value) {
-                    None => {
-                        keys.insert(key.value.clone(), key.span);
-                        entries.push(Entry { key, value: node });
-                    }
+                Some(key) => match first_of(entries, keys, &key) {
+                    None => entries.push(Entry { key, value: node }),
                     Some(first) => {
                         let message = format!("the key `{}` stands here a second time", key.value);
                         let error = self.report.error("duplicate-key", key.span, message);
-                        error.others.push(Label::first_here(*first));
+                        error.others.push(Label::first_here(first));
                     }
                 },
             },
@@ -457,6 +456,32 @@ impl Builder<'_> {
             },
             text: said.to_owned(),
         }));
+    }
+}
+
+/// Where a mapping has a key already; if it has not, the key counts as there from now on. Few keys are looked through
+/// one by one: an index of its own for each mapping would cost more.
+fn first_of(
+    entries: &[Entry],
+    keys: &mut Option<BTreeMap<ShortText, Span>>,
+    key: &Spanned<ShortText>,
+) -> Option<Span> {
+    if entries.len() < KEYS_INDEXED_FROM {
+        let same = entries.iter().find(|entry| entry.key.value == key.value);
+        return same.map(|entry| entry.key.span);
+    }
+    let known = || {
+        entries
+            .iter()
+            .map(|entry| (entry.key.value.clone(), entry.key.span))
+    };
+    let keys = keys.get_or_insert_with(|| known().collect());
+    match keys.get(&key.value) {
+        Some(first) => Some(*first),
+        None => {
+            keys.insert(key.value.clone(), key.span);
+            None
+        }
     }
 }
 

@@ -186,7 +186,7 @@ impl Artefact {
                     was.target, entry.target
                 ));
             }
-            for (name, value) in &entry.arguments {
+            for (name, value) in entry.arguments.iter() {
                 let old = was.arguments.get(name).unwrap_or(&caxplan_model::Value::Null);
                 let line = format!("{id}: with.{name}: {} → {}", shown(old), shown(value));
                 if old != value && !moved.contains(&line) {

@@ -94,7 +94,7 @@ pub(super) struct MostDown {
 type Key = u32;
 
 /// One target that is down because of one step.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Moment {
     step: NodeIndex,
     key: Key,
@@ -102,7 +102,7 @@ struct Moment {
 }
 
 /// Targets that may be down, of which no more than `count` are at once.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Leftover {
     count: u32,
     set: BTreeSet<Key>,
@@ -110,7 +110,7 @@ struct Leftover {
 }
 
 /// What a part of the plan does to targets.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Part {
     /// The most that it has down at once while it runs; also the most that it leaves down if it fails.
     peak: u32,
@@ -201,7 +201,9 @@ fn nameless(nodes: &[Node], at: usize, action: &ActionStep) -> String {
     let scope = scope.map_or(String::new(), |group| format!(" in {}", nodes[group.index()].id));
     let text = match &action.target {
         Some(text) => text.clone(),
-        None => serde_json::to_string(&action.call.with).unwrap_or_default(),
+        None => serde_json::to_string(&action.call.with)
+            .unwrap_or_default()
+            .into(),
     };
     format!("‹{text}›{scope}")
 }
@@ -224,7 +226,8 @@ fn arena(
     header: OnFailure,
     names: &mut Names,
 ) -> Part {
-    let mut parts: Vec<Part> = vec![Part::default(); nodes.len()];
+    // Of what does something only: most steps of a large plan take nothing down.
+    let mut parts: Vec<Option<Box<Part>>> = vec![None; nodes.len()];
     // Children stand behind their parents.
     for at in (0..nodes.len()).rev() {
         let index = NodeIndex(u32::try_from(at).unwrap_or(u32::MAX));
@@ -247,9 +250,12 @@ fn arena(
         if continues || node.when.is_some() {
             part.up.clear();
         }
-        parts[at] = part;
+        if part != Part::default() {
+            parts[at] = Some(Box::new(part));
+        }
     }
-    parts.into_iter().next().unwrap_or_default()
+    let root = parts.into_iter().next().flatten();
+    root.map_or_else(Part::default, |root| *root)
 }
 
 fn leaf(action: &ActionStep, at: NodeIndex, key: Key) -> Part {
@@ -274,16 +280,22 @@ fn leaf(action: &ActionStep, at: NodeIndex, key: Key) -> Part {
     }
 }
 
-fn group(nodes: &[Node], node: &Node, parts: &mut [Part]) -> Part {
+/// The parts of a group that do something: the others make no difference, wherever they stand.
+fn acting(parts: &mut [Option<Box<Part>>], children: &[NodeIndex]) -> Vec<Part> {
+    let parts = children.iter().filter_map(|child| parts[child.index()].take());
+    parts.map(|part| *part).collect()
+}
+
+fn group(nodes: &[Node], node: &Node, parts: &mut [Option<Box<Part>>]) -> Part {
     let mut take = |children: &[NodeIndex]| -> Vec<Part> {
-        children
-            .iter()
-            .map(|child| std::mem::take(&mut parts[child.index()]))
+        let parts = children.iter().map(|child| parts[child.index()].take());
+        parts
+            .map(|part| part.map_or_else(Part::default, |part| *part))
             .collect()
     };
     match &node.kind {
-        NodeKind::Sequence { children } => chained(Leftover::default(), take(children)),
-        NodeKind::Parallel { children, max } => beside(take(children), *max),
+        NodeKind::Sequence { children } => chained(Leftover::default(), acting(parts, children)),
+        NodeKind::Parallel { children, max } => beside(acting(parts, children), *max),
         NodeKind::Dag { children, max } => {
             let chains = chains(nodes, children);
             // A chain of needs runs one after the other, whatever is beside it.

@@ -6,8 +6,10 @@ use super::verdict::judge;
 use super::worst::worst_case;
 use super::{AT_RUN_TIME, Change, ChangeCount, Entry, Forecasted, Foresight, IN_ORDER, Preview};
 use crate::schedule::{MAX_PARALLEL, looks_once};
-use crate::template::{depends_on_run, is_template, resolve};
-use caxplan_model::{ActionStep, Graph, Items, Map, Node, NodeIndex, NodeKind, Undo, Value};
+use crate::template::{depends_on_run, holds_template, is_template, resolve};
+use caxplan_model::{
+    ActionStep, Graph, Items, Map, Node, NodeIndex, NodeKind, SharedMap, ShortText, Undo, Value,
+};
 use std::collections::BTreeMap;
 
 /// The preview of a graph. Steps without a forecast are shown as unknown, unless they only read or are skipped.
@@ -39,7 +41,7 @@ pub fn build(graph: &Graph, foresight: &Foresight, forecasts: &BTreeMap<NodeInde
         times: Vec::new(),
         questions: Vec::new(),
         notify: graph.header.notify.clone(),
-        entries: Vec::new(),
+        entries: Vec::with_capacity(graph.nodes.len() - 1),
     };
     let root = NodeIndex::ROOT;
     let mut open: Vec<(NodeIndex, NodeIndex, u32)> = children(graph, root)
@@ -85,16 +87,18 @@ fn note(preview: &mut Preview, node: &Node, entry: &Entry) {
         NodeKind::Action(action) if would_be_in_doubt(action) => preview.in_doubt.push(entry.id.clone()),
         NodeKind::Watch(watch) if looks_once(watch) => {}
         NodeKind::Wait { .. } | NodeKind::Watch(_) => {
-            preview.times.push((entry.id.clone(), entry.summary.clone()));
+            preview.times.push((entry.id.clone(), entry.summary.to_string()));
         }
         NodeKind::Rolling(rolling) if rolling.batches.len() > 1 && rolling.delay.is_some() => {
-            preview.times.push((entry.id.clone(), entry.summary.clone()));
+            preview.times.push((entry.id.clone(), entry.summary.to_string()));
         }
         NodeKind::Foreach(foreach) if foreach.delay.is_some() => {
-            preview.times.push((entry.id.clone(), entry.summary.clone()));
+            preview.times.push((entry.id.clone(), entry.summary.to_string()));
         }
         NodeKind::Approve { .. } | NodeKind::Checklist(_) => {
-            preview.questions.push((entry.id.clone(), entry.summary.clone()));
+            preview
+                .questions
+                .push((entry.id.clone(), entry.summary.to_string()));
         }
         NodeKind::Sequence { .. }
         | NodeKind::Parallel { .. }
@@ -118,15 +122,15 @@ fn entry(graph: &Graph, at: NodeIndex, depth: u32, forecast: Option<&Forecasted>
         depth,
         id: node.id.clone(),
         name: node.name.clone(),
-        what: String::new(),
+        what: ShortText::default(),
         batch: None,
         group: false,
         holds_others: children(graph, at).next().is_some(),
-        target: target_name(graph, at),
-        arguments: Map::new(),
+        target: target_name(graph, at).map(ShortText::from),
+        arguments: SharedMap::default(),
         change: None,
         because: Vec::new(),
-        summary: String::new(),
+        summary: ShortText::default(),
         when: node.when.clone(),
         needs: node
             .needs
@@ -148,16 +152,16 @@ fn entry(graph: &Graph, at: NodeIndex, depth: u32, forecast: Option<&Forecasted>
     };
     match &node.kind {
         NodeKind::Sequence { .. } | NodeKind::Dag { .. } if child.is_some() => {
-            entry.what = child.unwrap_or_default();
+            entry.what = child.unwrap_or_default().into();
         }
-        NodeKind::Sequence { .. } => entry.what = IN_ORDER.to_owned(),
-        NodeKind::Parallel { max: 0, .. } => entry.what = "all at once".to_owned(),
-        NodeKind::Parallel { max, .. } => entry.what = format!("{max} at once"),
-        NodeKind::Dag { .. } => entry.what = "as their needs are met".to_owned(),
+        NodeKind::Sequence { .. } => entry.what = IN_ORDER.into(),
+        NodeKind::Parallel { max: 0, .. } => entry.what = "all at once".into(),
+        NodeKind::Parallel { max, .. } => entry.what = format!("{max} at once").into(),
+        NodeKind::Dag { .. } => entry.what = "as their needs are met".into(),
         NodeKind::Rolling(rolling) => {
             let size = rolling.batches.iter().map(Vec::len).max().unwrap_or(0);
-            entry.what = format!("{} batches of {size}", rolling.batches.len());
-            entry.summary = pause(&rolling.delay);
+            entry.what = format!("{} batches of {size}", rolling.batches.len()).into();
+            entry.summary = pause(&rolling.delay).into();
         }
         NodeKind::Foreach(foreach) => {
             entry.what = match &foreach.items {
@@ -166,7 +170,8 @@ fn entry(graph: &Graph, at: NodeIndex, depth: u32, forecast: Option<&Forecasted>
                 }
                 Items::Known(items) => format!("for each of {} items", items.len()),
                 Items::Template(list) => format!("for each of {list} ({AT_RUN_TIME})"),
-            };
+            }
+            .into();
             let steps = foreach
                 .body
                 .iter()
@@ -181,7 +186,7 @@ fn entry(graph: &Graph, at: NodeIndex, depth: u32, forecast: Option<&Forecasted>
                 names.join(", "),
             ];
             let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-            entry.summary = parts.join("; ");
+            entry.summary = parts.join("; ").into();
         }
         NodeKind::Block { rescue, always, .. } => {
             entry.what = match (rescue, always) {
@@ -190,7 +195,7 @@ fn entry(graph: &Graph, at: NodeIndex, depth: u32, forecast: Option<&Forecasted>
                 (None, Some(_)) => "block with always",
                 (Some(_), Some(_)) => "block with rescue and always",
             }
-            .to_owned();
+            .into();
         }
         NodeKind::Action(action) => {
             describe(&mut entry, action, forecast);
@@ -199,11 +204,11 @@ fn entry(graph: &Graph, at: NodeIndex, depth: u32, forecast: Option<&Forecasted>
             }
         }
         NodeKind::Wait { duration } => {
-            entry.what = "wait".to_owned();
-            entry.summary = length(duration);
+            entry.what = "wait".into();
+            entry.summary = length(duration).into();
         }
         NodeKind::Watch(watch) => {
-            entry.what = format!("watch with {}", watch.observe.action);
+            entry.what = format!("watch with {}", watch.observe.action).into();
             entry.summary = if looks_once(watch) {
                 format!("looks once: {}", watch.checks.join(", "))
             } else {
@@ -214,15 +219,16 @@ fn entry(graph: &Graph, at: NodeIndex, depth: u32, forecast: Option<&Forecasted>
                     watch.checks.join(", "),
                     watch.max_breaches
                 )
-            };
+            }
+            .into();
         }
         NodeKind::Approve { question } => {
-            entry.what = "approval".to_owned();
-            entry.summary.clone_from(question);
+            entry.what = "approval".into();
+            entry.summary = question.as_str().into();
         }
         NodeKind::Checklist(list) => {
-            entry.what = "checklist".to_owned();
-            entry.summary = list.items.join("; ");
+            entry.what = "checklist".into();
+            entry.summary = list.items.join("; ").into();
         }
     }
     entry.group = entry.holds_others || matches!(node.kind, NodeKind::Foreach(_));
@@ -231,11 +237,13 @@ fn entry(graph: &Graph, at: NodeIndex, depth: u32, forecast: Option<&Forecasted>
 
 fn describe(entry: &mut Entry, action: &ActionStep, forecast: Option<&Forecasted>) {
     entry.what.clone_from(&action.call.action);
-    entry.attempts = action.retry.attempts;
-    let arguments = forecast.map_or(&action.call.with, |forecast| &forecast.arguments);
-    entry.arguments = arguments.clone();
-    for (_, value) in &mut entry.arguments {
-        hide_templates(value);
+    entry.attempts = action.retry().attempts;
+    entry.arguments = match forecast {
+        Some(forecast) => forecast.arguments.clone(),
+        None => action.call.with.clone(),
+    };
+    if entry.arguments.values().any(holds_template) {
+        entry.arguments.values_mut().for_each(hide_templates);
     }
     if let Some(forecast) = forecast {
         entry.summary.clone_from(&forecast.summary);
@@ -295,7 +303,7 @@ fn fold_alike(graph: &Graph, entries: &mut [Entry]) {
 
 /// What an element does, without its name.
 fn likeness(entries: &[Entry]) -> String {
-    let own = entries[0].name.clone();
+    let own = entries[0].name.as_str();
     let mut text = String::new();
     for entry in entries {
         let arguments = serde_json::to_string(&entry.arguments).unwrap_or_default();
@@ -304,14 +312,19 @@ fn likeness(entries: &[Entry]) -> String {
         } else {
             entry.name.as_str()
         };
-        let parts = [skip_name, &entry.what, &entry.summary, &arguments];
+        let parts = [
+            skip_name,
+            entry.what.as_str(),
+            entry.summary.as_str(),
+            arguments.as_str(),
+        ];
         text.push_str(&parts.join("\u{1f}"));
         text.push_str(&format!("\u{1f}{:?}{:?}\u{1e}", entry.change, entry.because));
     }
     if own.is_empty() {
         text
     } else {
-        text.replace(&own, "\u{1d}")
+        text.replace(own, "\u{1d}")
     }
 }
 
@@ -332,8 +345,8 @@ pub(super) fn children(graph: &Graph, at: NodeIndex) -> impl DoubleEndedIterator
 /// The name of the target of a step, as far as it is known before the run.
 pub fn target_name(graph: &Graph, at: NodeIndex) -> Option<String> {
     let text = match &graph.node(at).kind {
-        NodeKind::Action(action) => action.target.as_ref(),
-        NodeKind::Watch(watch) => watch.target.as_ref(),
+        NodeKind::Action(action) => action.target.as_deref(),
+        NodeKind::Watch(watch) => watch.target.as_deref(),
         _ => return None,
     };
     let value = match text {

@@ -31,11 +31,12 @@ impl fmt::Display for Because {
 /// What can be told of each node before the run.
 #[derive(Clone, Debug, Default)]
 pub struct Foresight {
-    nodes: Vec<Sight>,
+    /// Those of which there is something to tell.
+    nodes: BTreeMap<NodeIndex, Sight>,
 }
 
 /// What can be told of one node.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Sight {
     /// It will not run: its own condition or one around it is false.
     pub(super) skipped: Option<Because>,
@@ -54,14 +55,14 @@ impl Foresight {
             graph,
             env,
             named: Named::of(graph),
-            nodes: vec![Sight::default(); graph.nodes.len()],
+            nodes: Foresight::default(),
         };
         let mut open = vec![NodeIndex::ROOT];
         while let Some(at) = open.pop() {
             looking.look(at);
             open.extend(children(graph, at).rev());
         }
-        Self { nodes: looking.nodes }
+        looking.nodes
     }
 
     /// Whether it makes sense to ask an adapter about a step: it is not surely skipped, and its arguments are known.
@@ -77,7 +78,7 @@ impl Foresight {
             values: Vec::new(),
             on_failure_only: false,
         };
-        self.nodes.get(node.index()).unwrap_or(&NOTHING)
+        self.nodes.get(&node).unwrap_or(&NOTHING)
     }
 }
 
@@ -85,7 +86,7 @@ struct Looking<'a> {
     graph: &'a Graph,
     env: &'a Map,
     named: Named,
-    nodes: Vec<Sight>,
+    nodes: Foresight,
 }
 
 impl Looking<'_> {
@@ -94,7 +95,7 @@ impl Looking<'_> {
         let node = self.graph.node(at);
         let mut sight = Sight::default();
         if let Some(parent) = node.parent {
-            let above = &self.nodes[parent.index()];
+            let above = self.nodes.sight(parent);
             sight.skipped.clone_from(&above.skipped);
             sight.whether.clone_from(&above.whether);
             sight.on_failure_only = above.on_failure_only;
@@ -138,7 +139,9 @@ impl Looking<'_> {
             | NodeKind::Approve { .. }
             | NodeKind::Checklist(_) => {}
         }
-        self.nodes[at.index()] = sight;
+        if sight != Sight::default() {
+            self.nodes.nodes.insert(at, sight);
+        }
     }
 
     /// What is not known of a step's target and arguments.
@@ -147,7 +150,7 @@ impl Looking<'_> {
         if let Some(target) = action.target.as_deref().filter(|text| depends_on_run(text)) {
             unknown.push(self.because("target", target, at, None));
         }
-        for (name, value) in &action.call.with {
+        for (name, value) in action.call.with.iter() {
             let mut texts = Vec::new();
             run_dependent(value, &mut texts);
             if let Some(text) = texts.first() {
@@ -166,7 +169,7 @@ impl Looking<'_> {
         while let Some(step) = next.filter(|_| path.len() < PATH_MAX) {
             let id = &self.graph.node(step).id;
             path.push(id.clone());
-            let sight = &self.nodes[step.index()];
+            let sight = self.nodes.sight(step);
             let further = sight.values.iter().chain(&sight.whether);
             // What that step depends on has been followed already.
             path.extend(further.flat_map(|because| because.path.clone()).take(PATH_MAX));
@@ -267,12 +270,12 @@ impl Named {
         }
         let mut below = BTreeMap::new();
         for (at, node) in (0..).map(NodeIndex).zip(&graph.nodes) {
-            if !wanted.contains(&node.name) {
+            if !wanted.contains(node.name.as_str()) {
                 continue;
             }
             let mut above = node.parent;
             while let Some(group) = above {
-                below.insert((node.name.clone(), group), at);
+                below.insert((node.name.to_string(), group), at);
                 // Nothing outside speaks of the steps of a child plan.
                 above = graph
                     .node(group)

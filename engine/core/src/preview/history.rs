@@ -1,7 +1,7 @@
 //! How long a plan and its steps took in earlier runs: what a preview can expect.
 
 use super::Preview;
-use caxplan_model::{Duration, Graph, NodeIndex, Record, RunEnd, StepId, Timestamp};
+use caxplan_model::{Duration, NodeIndex, Record, RunEnd, StepId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -67,44 +67,63 @@ pub struct History {
     steps: BTreeMap<StepId, Vec<Duration>>,
 }
 
+/// One run that is being looked through, record by record: only what is going on in it is kept.
+#[derive(Debug)]
+pub struct Past<'h> {
+    history: &'h mut History,
+    ids: Vec<StepId>,
+    began: BTreeMap<NodeIndex, Timestamp>,
+    broken: BTreeSet<NodeIndex>,
+    created: Option<Timestamp>,
+    engines: u32,
+}
+
 impl History {
-    /// Notes one run. What an engine was taken from in its middle is left out: nobody knows how long it would have taken.
-    pub fn note(&mut self, graph: &Graph, records: &[Record]) {
-        let mut began: BTreeMap<NodeIndex, Timestamp> = BTreeMap::new();
-        let mut broken: BTreeSet<NodeIndex> = BTreeSet::new();
-        let mut created = None;
-        let mut engines = 0;
-        for record in records {
-            match record {
-                Record::RunCreated { at, .. } => created = Some(*at),
-                Record::Resumed { .. } => {
-                    engines += 1;
-                    broken.extend(began.keys());
-                }
-                Record::StepStarted { at, node, .. } => {
-                    began.entry(*node).or_insert(*at);
-                }
-                Record::StepEnded {
-                    at, node, outcome, ..
-                } if outcome.is_success() => {
-                    let whole = !broken.contains(node);
-                    if let (Some(began), Some(step), true) =
-                        (began.remove(node), graph.nodes.get(node.index()), whole)
-                    {
-                        self.steps
-                            .entry(step.id.clone())
-                            .or_default()
-                            .push(at.since(began));
-                    }
-                }
-                Record::RunEnded {
-                    at,
-                    end: RunEnd::Succeeded,
-                } if engines == 1 => {
-                    self.whole.extend(created.map(|created| at.since(created)));
-                }
-                _ => {}
+    /// Looks through one more run; `ids` are those of the nodes of the graph that it began with.
+    pub fn past(&mut self, ids: Vec<StepId>) -> Past<'_> {
+        Past {
+            history: self,
+            ids,
+            began: BTreeMap::new(),
+            broken: BTreeSet::new(),
+            created: None,
+            engines: 0,
+        }
+    }
+}
+
+impl Past<'_> {
+    /// Notes the next record. What an engine was taken from in its middle is left out: nobody knows how long it would
+    /// have taken.
+    pub fn note(&mut self, record: &Record) {
+        match record {
+            Record::RunCreated { at, .. } => self.created = Some(*at),
+            Record::Resumed { .. } => {
+                self.engines += 1;
+                self.broken.extend(self.began.keys());
             }
+            Record::StepStarted { at, node, .. } => {
+                self.began.entry(*node).or_insert(*at);
+            }
+            Record::StepEnded {
+                at, node, outcome, ..
+            } if outcome.is_success() => {
+                let whole = !self.broken.contains(node);
+                if let (Some(began), Some(id), true) =
+                    (self.began.remove(node), self.ids.get(node.index()), whole)
+                {
+                    let measured = self.history.steps.entry(id.clone()).or_default();
+                    measured.push(at.since(began));
+                }
+            }
+            Record::RunEnded {
+                at,
+                end: RunEnd::Succeeded,
+            } if self.engines == 1 => {
+                let took = self.created.map(|created| at.since(created));
+                self.history.whole.extend(took);
+            }
+            _ => {}
         }
     }
 }
@@ -117,7 +136,8 @@ impl Preview {
             entry.usual = history
                 .steps
                 .get(&entry.id)
-                .and_then(|measured| Usual::of(measured));
+                .and_then(|measured| Usual::of(measured))
+                .map(Box::new);
         }
     }
 }

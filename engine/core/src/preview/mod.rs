@@ -19,7 +19,7 @@ pub use artefact::{Artefact, Inputs};
 pub use availability::{Down, DownMoment, Then};
 pub use build::{build, target_name};
 pub use foresight::{Because, Foresight};
-pub use history::{History, Usual};
+pub use history::{History, Past, Usual};
 pub use markdown::{DIFFERENCE_BYTES_MAX, PREVIEW_BYTES_MAX};
 pub use worst::WorstCase;
 
@@ -28,7 +28,8 @@ pub(crate) use build::resolve_early as resolve_before_run;
 pub(crate) use invariant::{Broken, broken_for_sure, is_target, may_be_down};
 
 use caxplan_model::{
-    CheckpointName, Digest, LockName, Map, NodeIndex, Notification, OnFailure, Schedule, StepId,
+    CheckpointName, Digest, LockName, NodeIndex, Notification, OnFailure, Schedule, SharedMap, ShortText,
+    StepId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -42,11 +43,11 @@ const IN_ORDER: &str = "one after the other";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Forecasted {
     /// The arguments, as far as they could be resolved; what could not be is still a template.
-    pub arguments: Map,
+    pub arguments: SharedMap,
     /// Whether something would change.
     pub change: Change,
     /// One line for a person; further lines are details, such as the difference of a file.
-    pub summary: String,
+    pub summary: ShortText,
 }
 
 /// Whether a step would change something.
@@ -139,9 +140,9 @@ pub struct Entry {
     /// Its id.
     pub id: StepId,
     /// Its name.
-    pub name: String,
+    pub name: ShortText,
     /// What it is, in a word or two: `sequence`, `parallel`, `batches of 1`, an action's name.
-    pub what: String,
+    pub what: ShortText,
     /// The batch of a loop that it belongs to, from 1.
     pub batch: Option<u32>,
     /// Whether it is a group.
@@ -149,29 +150,29 @@ pub struct Entry {
     /// Whether entries of their own stand below it: not so for a loop whose list only the run will know.
     pub holds_others: bool,
     /// The target, if it has one that is known.
-    pub target: Option<String>,
+    pub target: Option<ShortText>,
     /// The arguments of an action; a value that depends on the run reads [`AT_RUN_TIME`].
-    pub arguments: Map,
+    pub arguments: SharedMap,
     /// Whether it would change something; `None` for groups and for what runs no action.
     pub change: Option<Change>,
     /// Why the change is unknown, with the steps that it depends on; or why the step is skipped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub because: Vec<Because>,
     /// The forecast's line, a question, a length: what there is to say.
-    pub summary: String,
+    pub summary: ShortText,
     /// The condition on which it runs.
-    pub when: Option<String>,
+    pub when: Option<Box<str>>,
     /// Ids of siblings that must have ended well before.
-    pub needs: Vec<StepId>,
+    pub needs: Box<[StepId]>,
     /// What happens if it fails, if it says so itself.
     pub on_failure: Option<OnFailure>,
     /// The checkpoint that it reaches.
-    pub checkpoint: Option<CheckpointName>,
+    pub checkpoint: Option<Box<CheckpointName>>,
     /// How often it is tried in all.
     pub attempts: u32,
     /// How long it took in earlier runs; `None` if there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub usual: Option<Usual>,
+    pub usual: Option<Box<Usual>>,
     /// Whether a rollback can undo it; `None` if there is nothing to undo.
     pub can_undo: Option<bool>,
     /// The place of the sibling that it is like, but for the name of its target: renderings fold it.

@@ -54,7 +54,7 @@ impl Preview {
             let name = if entry.group {
                 paint("1", &entry.name)
             } else {
-                entry.name.clone()
+                entry.name.to_string()
             };
             let _ = write!(out, "{}{sign} {name}", paint("2", &branches));
             if let Some(target) = &entry.target {

@@ -150,12 +150,12 @@ fn work(graph: &Graph, at: NodeIndex, works: &[Work], worst: &mut WorstCase) -> 
         NodeKind::Action(action) => {
             let Some(timeout) = action.timeout else {
                 worst.unlimited.push(node.id.clone());
-                return waits(pauses(&action.retry));
+                return waits(pauses(action.retry()));
             };
-            let attempts = u64::from(action.retry.attempts.max(1));
+            let attempts = u64::from(action.retry().attempts.max(1));
             let work = timeout.as_millis().saturating_mul(attempts);
             Work {
-                path: work.saturating_add(pauses(&action.retry)),
+                path: work.saturating_add(pauses(action.retry())),
                 sum: work,
                 width: 1,
             }

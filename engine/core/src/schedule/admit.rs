@@ -96,7 +96,7 @@ impl Scheduler {
             self.live.get_mut(group).open -= 1;
         }
         if let Some(ready) = self.ready.get_mut(&group) {
-            let dependents = &self.state.shapes.get(child).dependents;
+            let dependents = self.state.shapes.get(child).dependents();
             let free = |node: &&NodeIndex| {
                 let state = &self.state.nodes[node.index()];
                 state.needs_left == 0 && !state.begun
@@ -158,7 +158,7 @@ impl Scheduler {
     /// Which children belong to the batch that is going on or comes next.
     fn batch_range(&self, group: NodeIndex) -> Range<usize> {
         let batch = self.state.group(group).batch;
-        let ends = &self.state.shapes.get(group).batch_ends;
+        let ends = self.state.shapes.get(group).batch_ends();
         let end = |batch: u32| ends.get(batch as usize).map_or(0, |end| *end as usize);
         batch.checked_sub(1).map_or(0, end)..end(batch)
     }

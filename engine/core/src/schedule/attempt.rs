@@ -174,7 +174,7 @@ impl Scheduler {
     fn finish_failed(&mut self, node: NodeIndex, attempt: AttemptNo, outcome: Outcome, turn: &mut Turn<'_>) {
         let retried = outcome.cause().is_some_and(|cause| self.is_retried(node, cause));
         let due = retried.then(|| {
-            let retry = &self.action(node).retry;
+            let retry = self.action(node).retry();
             let tries = self.tries_after(node, attempt);
             let pause = backoff::pause(retry, tries, self.state.run.seed, node, attempt);
             turn.now.after(pause)
@@ -219,7 +219,7 @@ impl Scheduler {
 
     /// Whether there will be a next attempt after this failure, if what the last one did allows it.
     fn is_retried(&self, node: NodeIndex, cause: &Cause) -> bool {
-        let retry = &self.action(node).retry;
+        let retry = self.action(node).retry();
         let run = &self.state.run;
         let attempt = self.state.last_attempt(node).unwrap_or(AttemptNo::FIRST);
         run.rollback.is_none()
@@ -289,7 +289,10 @@ impl Scheduler {
 
     /// Finds out what became of an attempt in doubt: a person's answer, a probe, idempotence or the policy decides.
     fn resolve(&mut self, node: NodeIndex, attempt: AttemptNo, turn: &mut Turn<'_>) {
-        let answer = self.state.step(node).and_then(|step| step.answer.clone());
+        let answer = self
+            .state
+            .step(node)
+            .and_then(|step| step.answer.as_deref().cloned());
         let action = self.action(node);
         match answer {
             Some(Answer::AssumeDone) => self.assume_done(node, attempt, turn),

@@ -160,7 +160,7 @@ impl State {
     /// How many batches of a rolling group have ended altogether.
     pub(super) fn batches_ended(&self, node: NodeIndex) -> u32 {
         let group = self.group(node);
-        let ends = &self.shapes.get(node).batch_ends;
+        let ends = self.shapes.get(node).batch_ends();
         let ended = group.well + group.failed;
         u32::try_from(ends.partition_point(|end| *end <= ended)).unwrap_or(u32::MAX)
     }
@@ -205,7 +205,7 @@ impl State {
             let state = &mut self.nodes[at.index()];
             state.needs_left = u32::try_from(needs).unwrap_or(u32::MAX);
             if let Part::Group(group) = &mut state.part {
-                *group = Group {
+                **group = Group {
                     batch: group.batch,
                     broken: group.broken,
                     expanded: group.expanded,
@@ -278,7 +278,7 @@ impl State {
             Seen::Well => {
                 group.well += 1;
                 let (shapes, nodes) = (&self.shapes, &mut self.nodes);
-                for dependent in &shapes.get(child).dependents {
+                for dependent in shapes.get(child).dependents() {
                     let left = &mut nodes[dependent.index()].needs_left;
                     *left = left.saturating_sub(1);
                 }

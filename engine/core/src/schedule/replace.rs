@@ -320,7 +320,7 @@ impl State {
         }
         let last = children.iter().rposition(|child| touched[child.index()]);
         let begun = last.map_or(0, |last| last + 1);
-        let ends = &self.shapes.get(at).batch_ends;
+        let ends = self.shapes.get(at).batch_ends();
         if ends.is_empty() || begun == 0 {
             return begun;
         }
@@ -653,7 +653,7 @@ mod tests {
             "has a step that is not its own",
         );
         check(
-            |graph| graph.nodes[5].needs = vec![NodeIndex(99)],
+            |graph| graph.nodes[5].needs = Box::new([NodeIndex(99)]),
             "needs a step that is not there",
         );
         check(

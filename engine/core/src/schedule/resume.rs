@@ -109,7 +109,7 @@ impl State {
                 | NodeKind::Rolling(_) => {
                     // Failures that a rolling group tolerates stay what they are.
                     let retries = self.is_failing(at);
-                    for child in &self.shapes.get(at).children[self.gone_past(at)..] {
+                    for child in &self.shapes.get(at).children()[self.gone_past(at)..] {
                         match self.seen(*child) {
                             Seen::Open if self.nodes[child.index()].begun => open.push(*child),
                             Seen::Failed(_) if retries => open.push(*child),
@@ -130,7 +130,7 @@ impl State {
     /// How many children of a group the run has got past, whatever became of them: those of earlier batches.
     fn gone_past(&self, group: NodeIndex) -> usize {
         let before = self.group(group).batch.checked_sub(1);
-        let ends = &self.shapes.get(group).batch_ends;
+        let ends = self.shapes.get(group).batch_ends();
         before
             .and_then(|batch| ends.get(batch as usize))
             .map_or(0, |end| *end as usize)
@@ -201,7 +201,7 @@ impl State {
             } else {
                 self.forget(at);
             }
-            open.extend_from_slice(&self.shapes.get(at).children);
+            open.extend_from_slice(self.shapes.get(at).children());
         }
     }
 

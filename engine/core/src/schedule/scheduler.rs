@@ -250,7 +250,7 @@ impl Scheduler {
         let passed = state.begun || matches!(state.status, NodeStatus::InDoubt(_));
         match &self.state.graph.node(node).when {
             Some(when) if !passed => {
-                let text = when.clone();
+                let text = when.to_string();
                 self.ask(node, Question::When, text, turn);
             }
             Some(_) | None => self.enter(node, turn),

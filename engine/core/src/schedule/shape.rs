@@ -8,12 +8,40 @@ use caxplan_model::{Graph, Node, NodeIndex, NodeKind};
 pub(super) struct Shape {
     /// The group it belongs to.
     pub(super) parent: Option<NodeIndex>,
+    /// Who else; most steps of a large plan have nobody.
+    others: Option<Box<Others>>,
+}
+
+/// Who stands around a node beside its parent.
+#[derive(Clone, Debug, Default)]
+struct Others {
+    children: Vec<NodeIndex>,
+    batch_ends: Vec<u32>,
+    dependents: Vec<NodeIndex>,
+}
+
+impl Shape {
     /// What belongs to it, in order; batches follow each other.
-    pub(super) children: Vec<NodeIndex>,
+    pub(super) fn children(&self) -> &[NodeIndex] {
+        self.others.as_ref().map_or(&[], |others| &others.children)
+    }
+
     /// For a rolling group: how many children stand in this batch and those before it. No batch is empty.
-    pub(super) batch_ends: Vec<u32>,
+    pub(super) fn batch_ends(&self) -> &[u32] {
+        self.others.as_ref().map_or(&[], |others| &others.batch_ends)
+    }
+
     /// Siblings that need it.
-    pub(super) dependents: Vec<NodeIndex>,
+    pub(super) fn dependents(&self) -> &[NodeIndex] {
+        self.others.as_ref().map_or(&[], |others| &others.dependents)
+    }
+
+    fn set_members(&mut self, (children, batch_ends): (Vec<NodeIndex>, Vec<u32>)) {
+        if self.others.is_some() || !children.is_empty() {
+            let others = self.others.get_or_insert_default();
+            (others.children, others.batch_ends) = (children, batch_ends);
+        }
+    }
 }
 
 /// The shapes of all nodes, and the nodes by name.
@@ -33,15 +61,12 @@ impl Shapes {
     /// Takes in nodes that were appended to the graph, and the changed group that they belong to.
     pub(super) fn grow(&mut self, graph: &Graph, group: NodeIndex) {
         self.extend(graph);
-        let shape = &mut self.shapes[group.index()];
-        (shape.children, shape.batch_ends) = members(graph.node(group));
+        self.shapes[group.index()].set_members(members(graph.node(group)));
     }
 
     /// A group that has lost its members.
     pub(super) fn empty(&mut self, group: NodeIndex) {
-        let shape = &mut self.shapes[group.index()];
-        shape.children.clear();
-        shape.batch_ends.clear();
+        self.shapes[group.index()].set_members((Vec::new(), Vec::new()));
     }
 
     pub(super) fn get(&self, node: NodeIndex) -> &Shape {
@@ -58,18 +83,22 @@ impl Shapes {
 
     fn extend(&mut self, graph: &Graph) {
         let old = self.shapes.len();
+        self.shapes.reserve(graph.nodes.len() - old);
         for node in &graph.nodes[old..] {
-            let (children, batch_ends) = members(node);
-            self.shapes.push(Shape {
+            let mut shape = Shape {
                 parent: node.parent,
-                children,
-                batch_ends,
-                dependents: Vec::new(),
-            });
+                others: None,
+            };
+            shape.set_members(members(node));
+            self.shapes.push(shape);
         }
         for at in indices(graph).skip(old) {
             for need in &graph.node(at).needs {
-                self.shapes[need.index()].dependents.push(at);
+                self.shapes[need.index()]
+                    .others
+                    .get_or_insert_default()
+                    .dependents
+                    .push(at);
             }
         }
         self.by_name.extend(indices(graph).skip(old));

@@ -10,6 +10,7 @@ use caxplan_model::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::{Arc, LazyLock};
 
 /// The state of a run. [`State::apply`] is the only thing that changes it.
 #[derive(Clone, Debug)]
@@ -27,7 +28,7 @@ pub struct State {
 /// What a loop was before it was expanded, and what it became.
 #[derive(Clone, Debug)]
 pub(super) struct Expansion {
-    pub(super) foreach: Foreach,
+    pub(super) foreach: Box<Foreach>,
     /// The number of the record that expanded it last.
     pub(super) order: u64,
     /// All elements that it has had.
@@ -53,11 +54,42 @@ pub(super) struct NodeState {
 /// What is known of a node beyond its status.
 #[derive(Clone, Debug)]
 pub(super) enum Part {
-    Group(Group),
-    Step(Box<Step>),
+    Group(Box<Group>),
+    Step(Tried),
     Watch { breaches: u32 },
     Wait,
     Ask,
+}
+
+/// What is known of an action's attempts; takes no room before the first one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tried(Option<Box<Step>>);
+
+impl std::ops::Deref for Tried {
+    type Target = Step;
+
+    fn deref(&self) -> &Step {
+        static NEVER: LazyLock<Step> = LazyLock::new(Step::default);
+        self.0.as_deref().unwrap_or(&NEVER)
+    }
+}
+
+impl std::ops::DerefMut for Tried {
+    fn deref_mut(&mut self) -> &mut Step {
+        self.0.get_or_insert_default()
+    }
+}
+
+/// An outcome to keep. Those without an output are all the same, and most steps of large plans have none.
+fn kept(outcome: &Outcome) -> Arc<Outcome> {
+    static SILENT: LazyLock<[Arc<Outcome>; 2]> = LazyLock::new(|| {
+        let output = Value::Null;
+        let changed = Outcome::Changed { output };
+        let output = Value::Null;
+        [changed, Outcome::Unchanged { output }].map(Arc::new)
+    });
+    let same = SILENT.iter().find(|silent| ***silent == *outcome);
+    same.map_or_else(|| Arc::new(outcome.clone()), Arc::clone)
 }
 
 /// What is known of an action's attempts.
@@ -73,7 +105,7 @@ pub(super) struct Step {
     pub(super) attempts: u32,
     /// The attempts that count against the limit: those since the run was last resumed after its end.
     pub(super) round: u32,
-    pub(super) outcome: Option<Box<Outcome>>,
+    pub(super) outcome: Option<Arc<Outcome>>,
     /// What was seen before the first attempt that may have acted, if anything.
     pub(super) before: Option<Box<Value>>,
     /// What was seen before the last attempt, if anything: what a probe compares with.
@@ -81,7 +113,7 @@ pub(super) struct Step {
     /// Whether an attempt may have changed something that was not undone.
     pub(super) may_have_acted: bool,
     /// What a person said about the attempt in doubt.
-    pub(super) answer: Option<Answer>,
+    pub(super) answer: Option<Box<Answer>>,
     /// Whether a person was asked about the attempt in doubt.
     pub(super) asked: bool,
 }
@@ -325,7 +357,7 @@ impl State {
             .filter(|at| matches!(self.status(*at), NodeStatus::Succeeded { .. }))
             .filter(|at| self.graph.node(*at).checkpoint.is_some())
             .max_by_key(|at| self.nodes[at.index()].order)
-            .and_then(|at| self.graph.node(at).checkpoint.as_ref())
+            .and_then(|at| self.graph.node(at).checkpoint.as_deref())
     }
 
     /// The group that a node belongs to.
@@ -335,13 +367,13 @@ impl State {
 
     /// What belongs to a group, in order.
     pub fn children(&self, node: NodeIndex) -> &[NodeIndex] {
-        &self.shapes.get(node).children
+        self.shapes.get(node).children()
     }
 
     /// The number of the record by which the checkpoint was reached last.
     pub(super) fn checkpoint_order(&self, name: &CheckpointName) -> Option<u64> {
         indices(&self.graph)
-            .filter(|at| self.graph.node(*at).checkpoint.as_ref() == Some(name))
+            .filter(|at| self.graph.node(*at).checkpoint.as_deref() == Some(name))
             .filter(|at| matches!(self.status(*at), NodeStatus::Succeeded { .. }))
             .map(|at| self.nodes[at.index()].order)
             .max()
@@ -420,7 +452,7 @@ impl State {
         step.may_have_acted |= acts && outcome.may_have_acted();
         step.answer = None;
         step.asked = false;
-        step.outcome = Some(Box::new(outcome.clone()));
+        step.outcome = Some(kept(outcome));
         let acted = step.may_have_acted && outcome.may_have_acted();
         if acted {
             self.nodes[node.index()].undoing.status = UndoStatus::NotTried;
@@ -551,7 +583,7 @@ impl State {
                 self.run.ended = None;
             }
             Answer::AssumeDone | Answer::Rerun | Answer::Fail => {
-                self.step_mut(node).answer = Some(answer.clone());
+                self.step_mut(node).answer = Some(Box::new(answer.clone()));
             }
         }
     }
@@ -568,8 +600,8 @@ impl State {
     fn is_undone(&mut self, node: NodeIndex) {
         for at in self.inside(node) {
             let acted = match &mut self.nodes[at.index()].part {
-                Part::Step(step) => std::mem::take(&mut step.may_have_acted),
-                Part::Group(_) | Part::Watch { .. } | Part::Wait | Part::Ask => false,
+                Part::Step(step) if step.may_have_acted => std::mem::take(&mut step.may_have_acted),
+                Part::Group(_) | Part::Step(_) | Part::Watch { .. } | Part::Wait | Part::Ask => false,
             };
             if acted || at == node {
                 self.nodes[at.index()].undoing.status = UndoStatus::Undone;
@@ -603,8 +635,8 @@ impl NodeState {
                 | NodeKind::Dag { .. }
                 | NodeKind::Rolling(_)
                 | NodeKind::Foreach(_)
-                | NodeKind::Block { .. } => Part::Group(Group::default()),
-                NodeKind::Action(_) => Part::Step(Box::default()),
+                | NodeKind::Block { .. } => Part::Group(Box::default()),
+                NodeKind::Action(_) => Part::Step(Tried::default()),
                 NodeKind::Wait { .. } => Part::Wait,
                 NodeKind::Watch(_) => Part::Watch { breaches: 0 },
                 NodeKind::Approve { .. } | NodeKind::Checklist(_) => Part::Ask,

@@ -33,11 +33,11 @@ impl State {
         let mut scope = Map::new();
         for at in super::shape::indices(&self.graph) {
             let name = &self.graph.node(at).name;
-            if !self.nodes[at.index()].begun || name.is_empty() || scope.contains_key(name) {
+            if !self.nodes[at.index()].begun || name.is_empty() || scope.contains_key(name.as_str()) {
                 continue;
             }
             if let Some(view) = self.step_view(name, node) {
-                scope.insert(name.clone(), view);
+                scope.insert(name.to_string(), view);
             }
         }
         scope

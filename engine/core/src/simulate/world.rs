@@ -100,7 +100,11 @@ impl Model {
 /// The longest pauses, so that the time is an upper bound.
 fn without_jitter(kind: &mut NodeKind) {
     match kind {
-        NodeKind::Action(action) => action.retry.jitter = false,
+        NodeKind::Action(action) => {
+            if let Some(retry) = &mut action.retry {
+                retry.jitter = false;
+            }
+        }
         NodeKind::Foreach(foreach) => {
             for node in &mut foreach.body {
                 without_jitter(&mut node.kind);
@@ -573,7 +577,7 @@ impl<'m> World<'m> {
         };
         let id = id_of(self.scheduler.state(), node).clone();
         // A kind that is tried again, so that the time of all attempts counts.
-        let kind = |preferred: FailureKind| match action.retry.on.as_slice() {
+        let kind = |preferred: FailureKind| match action.retry().on.as_slice() {
             [] => preferred,
             on if on.contains(&preferred) => preferred,
             on => on[0],

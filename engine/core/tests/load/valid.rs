@@ -87,7 +87,7 @@ phases:
         ("hello", json!(2))
     );
     let again = action(&graph, "greet/again");
-    assert_eq!((again.retry.attempts, again.retry.factor_percent), (5, 100));
+    assert_eq!((again.retry().attempts, again.retry().factor_percent), (5, 100));
     assert_eq!(again.timeout.map(|timeout| timeout.as_millis()), Some(90_000));
     let node = graph.node(graph.find("greet/again").expect("there"));
     assert_eq!(node.when.as_deref(), Some("params.times > 1"));
@@ -157,7 +157,7 @@ fn every_form_is_lowered() {
     assert_eq!(graph.vars["dest"], json!("/backup/1.1.0"));
     let upgrade = action(&graph, "work/cluster.upgrade");
     assert_eq!(
-        Value::Object(upgrade.call.with.clone()),
+        Value::Object(upgrade.call.with.clone().into()),
         json!({"retries": 7, "version": "{{ params.version }}", "api": "{{ vars.api }}"}),
         "an override and the library's arguments are added"
     );
@@ -165,10 +165,11 @@ fn every_form_is_lowered() {
         upgrade.timeout.map(|timeout| timeout.to_string()),
         Some("2m".to_owned())
     );
-    assert_eq!(upgrade.retry.attempts, 2, "the plan's default");
+    assert_eq!(upgrade.retry().attempts, 2, "the plan's default");
     let health = action(&graph, "work/verify_cluster_health");
     assert_eq!(
-        health.retry.attempts, 3,
+        health.retry().attempts,
+        3,
         "the library's default goes before the plan's"
     );
     let drain = action(&graph, "nodes/node-1/drain_traffic");
@@ -193,7 +194,7 @@ fn every_form_is_lowered() {
     assert_eq!(deferred.when.as_deref(), Some("node.up"));
     assert_eq!(deferred.body[1].id.as_str(), "inner");
     let c = graph.node(graph.find("graph/c").expect("there"));
-    assert_eq!(c.needs, [graph.find("graph/b").expect("there")]);
+    assert_eq!(*c.needs, [graph.find("graph/b").expect("there")]);
     let node = graph.node(graph.find("nodes/node-2").expect("there"));
     assert_eq!(node.bindings["target"]["vars"], json!({"port": 8081}));
     assert_eq!(node.bindings["target"], node.bindings["node"]);
@@ -291,7 +292,7 @@ main/each/a/inner/check/shell.run action"
         json!({"name": "a", "times": 7})
     );
     assert_eq!(
-        action(&graph, "main/item/copy/copy").retry.attempts,
+        action(&graph, "main/item/copy/copy").retry().attempts,
         4,
         "the child's own defaults"
     );

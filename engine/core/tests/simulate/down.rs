@@ -22,7 +22,8 @@ impl Down {
         let NodeKind::Action(action) = &graph.node(*node).kind else {
             return Ok(());
         };
-        let Some(target) = action.target.clone().filter(|_| action.availability != 0) else {
+        let target = action.target.clone().filter(|_| action.availability != 0);
+        let Some(target) = target.map(String::from) else {
             return Ok(());
         };
         match record {
@@ -89,7 +90,7 @@ fn affect(nodes: &mut [Node], rng: &mut Rng) {
     for node in nodes {
         match &mut node.kind {
             NodeKind::Action(action) => {
-                action.target = Some((*rng.pick(&["a", "b", "c"])).to_owned());
+                action.target = Some((*rng.pick(&["a", "b", "c"])).into());
                 action.availability = *rng.pick(&[-1, -1, 0, 1, 1]);
             }
             NodeKind::Foreach(foreach) => affect(&mut foreach.body, rng),

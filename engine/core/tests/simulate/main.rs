@@ -129,7 +129,7 @@ fn ask_what_only_a_run_knows(node: &mut Node) {
         }
     };
     if node.when.is_some() {
-        node.when = Some("env.flag".to_owned());
+        node.when = Some("env.flag".into());
     }
     match &mut node.kind {
         NodeKind::Foreach(foreach) => {

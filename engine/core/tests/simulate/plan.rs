@@ -3,7 +3,7 @@
 use crate::rng::Rng;
 use caxplan_model::{
     ActionCall, ActionStep, Checklist, Duration, Foreach, Graph, Items, Map, Node, NodeIndex, NodeKind,
-    OnFailure, Probe, Retry, Rolling, StepId, Undo, Value, Watch,
+    OnFailure, Probe, Retry, Rolling, SharedMap, StepId, Undo, Value, Watch,
 };
 
 /// The most nodes of a plan, before its loops are expanded.
@@ -63,13 +63,13 @@ impl Maker<'_> {
             NodeKind::Sequence { children: Vec::new() },
         );
         if self.rng.per_mille(120) {
-            node.when = Some("when".to_owned());
+            node.when = Some("when".into());
         }
         if self.rng.per_mille(250) {
             node.on_failure = policy(self.rng);
         }
         if self.rng.per_mille(150) {
-            node.checkpoint = Some(format!("c{}", at.0).as_str().into());
+            node.checkpoint = Some(Box::new(format!("c{}", at.0).as_str().into()));
         }
         self.nodes.push(node);
         let kind = if depth < 4 && self.rng.per_mille(450) {
@@ -83,7 +83,7 @@ impl Maker<'_> {
             node.timeout = Some(Duration::from_secs(u64::from(60 + self.rng.below(60))));
         }
         if !kind.is_leaf() && self.rng.per_mille(150) {
-            node.undo = vec![call()];
+            node.undo = Box::new([call()]);
         }
         node.kind = kind;
         at
@@ -92,11 +92,9 @@ impl Maker<'_> {
     /// Each of some siblings may need some of those before it.
     fn need_each_other(&mut self, children: &[NodeIndex]) {
         for (position, child) in children.iter().enumerate() {
-            for need in &children[..position] {
-                if self.rng.per_mille(400) {
-                    self.nodes[child.index()].needs.push(*need);
-                }
-            }
+            let needed = |_: &&NodeIndex| self.rng.per_mille(400);
+            let needs = children[..position].iter().filter(needed).copied().collect();
+            self.nodes[child.index()].needs = needs;
         }
     }
 
@@ -177,7 +175,7 @@ impl Maker<'_> {
         } else {
             Items::Template("items".to_owned())
         };
-        NodeKind::Foreach(Foreach {
+        NodeKind::Foreach(Box::new(Foreach {
             var: "item".to_owned(),
             items,
             batch_size: (*self.rng.pick(&["1", "2", "50%"])).to_owned(),
@@ -189,7 +187,7 @@ impl Maker<'_> {
             vars: Map::new(),
             late_vars: Vec::new(),
             body,
-        })
+        }))
     }
 
     fn delay(&mut self) -> Option<String> {
@@ -208,7 +206,7 @@ impl Maker<'_> {
             0 => NodeKind::Wait {
                 duration: self.duration(),
             },
-            1 => NodeKind::Watch(Watch {
+            1 => NodeKind::Watch(Box::new(Watch {
                 duration: self.duration(),
                 every: (*self.rng.pick(&["1s", "{{ duration }}"])).to_owned(),
                 observe: call(),
@@ -216,7 +214,7 @@ impl Maker<'_> {
                 checks: vec!["ok".to_owned()],
                 max_breaches: self.rng.below(2),
                 outside: 0,
-            }),
+            })),
             2 => NodeKind::Approve {
                 question: "Go on?".to_owned(),
             },
@@ -232,12 +230,12 @@ impl Maker<'_> {
         ActionStep {
             call: call(),
             target: None,
-            retry: Retry {
+            retry: Some(Box::new(Retry {
                 attempts: 1 + self.rng.below(3),
                 jitter: self.rng.per_mille(500),
                 initial: Duration::from_secs(u64::from(self.rng.below(3))),
                 ..Retry::default()
-            },
+            })),
             timeout: None,
             expect: Vec::new(),
             probe: explicit.then(|| {
@@ -263,7 +261,7 @@ impl Maker<'_> {
 
 fn call() -> ActionCall {
     ActionCall {
-        action: "noop.run".to_owned(),
-        with: Map::new(),
+        action: "noop.run".into(),
+        with: SharedMap::default(),
     }
 }

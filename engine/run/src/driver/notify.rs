@@ -135,7 +135,7 @@ impl Driver {
         let mut desk = self.desk_of(step.clone(), AttemptNo::FIRST);
         desk.context.cancel = stop.child_token();
         let call = caxplan_adapter::Call {
-            action: call.action.clone(),
+            action: call.action.to_string(),
             with,
             target: None,
             run: self.run.clone(),

@@ -4,8 +4,8 @@ use caxplan_adapter::{Adapter, Call, Change, Context, Forecast, Stream, async_tr
 use caxplan_core::load::Loaded;
 use caxplan_model::{
     ActionCall, ActionSpec, ActionStep, Answer, AttemptNo, Cause, Effect, FailureKind, Graph, InDoubtPolicy,
-    Map, Node, NodeIndex, NodeKind, Notification, OnFailure, Outcome, Record, Retry, RunEnd, RunId, StepId,
-    Undo, UndoSupport, Value,
+    Map, Node, NodeIndex, NodeKind, Notification, OnFailure, Outcome, Record, RunEnd, RunId, StepId, Undo,
+    UndoSupport, Value,
 };
 use serde_json::json;
 use std::path::PathBuf;
@@ -180,11 +180,11 @@ fn step(with: Value) -> ActionStep {
     };
     ActionStep {
         call: ActionCall {
-            action: "fake.act".to_owned(),
-            with,
+            action: "fake.act".into(),
+            with: with.into(),
         },
         target: None,
-        retry: Retry::default(),
+        retry: None,
         timeout: None,
         expect: Vec::new(),
         probe: None,
@@ -373,8 +373,8 @@ fn a_failed_run_is_undone_in_reverse_from_what_was_before() {
         let world = World::new();
         let by_plan = ActionStep {
             undo: Undo::Calls(vec![ActionCall {
-                action: "fake.act".to_owned(),
-                with: Map::from_iter([("act".to_owned(), json!("{{ steps.b.before.was }}"))]),
+                action: "fake.act".into(),
+                with: Map::from_iter([("act".to_owned(), json!("{{ steps.b.before.was }}"))]).into(),
             }]),
             ..step(json!({"was": "two"}))
         };

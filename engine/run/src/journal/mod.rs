@@ -2,6 +2,7 @@
 
 mod column;
 mod error;
+mod graph;
 mod ledger;
 mod log;
 mod prune;
@@ -14,7 +15,7 @@ pub use ledger::{Fate, Firing, Grant, Ledger, ScheduleKey};
 pub use log::{LogChunk, LogCursor, stream_name};
 pub use prune::{Reclaimed, Tombstone};
 pub use request::{Request, StoredRequest};
-pub use runs::{RunFilter, RunName, RunSummary, StoredRun, Tail};
+pub use runs::{RunFilter, RunHead, RunName, RunSummary, StoredRun, Tail};
 
 use crate::StateDir;
 use caxplan_model::{Digest, Graph, Record, RecordSeq, RunId};
@@ -94,13 +95,11 @@ impl Journal {
     /// Creates a run with its first record. Durable when this returns.
     pub fn create(&mut self, run: &NewRun<'_>) -> Result<(Record, Tail), JournalError> {
         let now = crate::clock::now();
-        let graph = serde_json::to_string(run.graph).expect("a graph is plain data");
-        let digest = Digest::of(graph.as_bytes());
-        let created = Record::RunCreated {
-            at: now,
-            graph: digest,
-            seed: run.seed,
-            by: run.by.to_owned(),
+        let to_text = |graph: &Graph| serde_json::to_string(graph).expect("a graph is plain data");
+        let in_parts = graph::in_parts(run.graph);
+        let text = match in_parts {
+            true => to_text(&graph::head(run.graph)),
+            false => to_text(run.graph),
         };
         let mut tail = Tail {
             key: 0,
@@ -108,10 +107,11 @@ impl Journal {
             hash: Digest::ZERO,
         };
         let path = self.path.clone();
-        let mut write = || -> rusqlite::Result<()> {
+        let mut write = || -> rusqlite::Result<Record> {
             let transaction = self
                 .connection
                 .transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let mut digest = Digest::of(text.as_bytes());
             transaction.execute(
                 "INSERT INTO runs (id, name, plan, created, graph, digest, secret_params, pid, status)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'running')",
@@ -120,17 +120,29 @@ impl Journal {
                     run.graph.header.name,
                     run.plan.to_string_lossy(),
                     column::from_time(now),
-                    graph,
+                    text,
                     digest.0.as_slice(),
                     serde_json::to_string(run.secret_params).expect("names are plain data"),
                     std::process::id(),
                 ],
             )?;
             tail.key = transaction.last_insert_rowid();
+            if in_parts {
+                digest = graph::write(&transaction, tail.key, &text, run.graph)?;
+                let sql = "UPDATE runs SET digest = ?2 WHERE key = ?1";
+                transaction.execute(sql, params![tail.key, digest.0.as_slice()])?;
+            }
+            let created = Record::RunCreated {
+                at: now,
+                graph: digest,
+                seed: run.seed,
+                by: run.by.to_owned(),
+            };
             append(&transaction, &mut tail, &created)?;
-            transaction.commit()
+            transaction.commit()?;
+            Ok(created)
         };
-        write().map_err(|error| JournalError::of(&path, error))?;
+        let created = write().map_err(|error| JournalError::of(&path, error))?;
         Ok((created, tail))
     }
 

@@ -1,5 +1,6 @@
 //! Removing runs, and what stays of them.
 
+use super::graph::PARTS;
 use super::{Journal, JournalError, column};
 use caxplan_model::{Digest, RunEnd, RunId, Timestamp};
 use rusqlite::{OptionalExtension as _, Row, TransactionBehavior, params};
@@ -86,7 +87,8 @@ impl Journal {
                  FROM runs WHERE key = ?1",
                 params![key, column::from_time(now), by],
             )?;
-            for table in ["logs", "requests", "records"] {
+            transaction.execute_batch(PARTS)?;
+            for table in ["logs", "requests", "records", "graph_parts"] {
                 transaction.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [key])?;
             }
             transaction.execute("DELETE FROM runs WHERE key = ?1", [key])?;

@@ -1,7 +1,8 @@
 //! The list of runs, and how a user names one.
 
+use super::graph::{self, GraphError};
 use super::{Journal, JournalError, column};
-use caxplan_model::{Digest, Graph, Record, RunEnd, RunId, Timestamp};
+use caxplan_model::{Digest, Graph, Record, RunEnd, RunId, StepId, Timestamp};
 use rusqlite::{OptionalExtension as _, Row, params};
 use std::path::PathBuf;
 
@@ -40,6 +41,17 @@ pub struct StoredRun {
     pub records: Vec<Record>,
     /// Where the next batch goes.
     pub tail: Tail,
+}
+
+/// A run as it lies in the journal, without its graph and its records.
+#[derive(Clone, Debug)]
+pub struct RunHead {
+    /// What the list says of it.
+    pub summary: RunSummary,
+    /// As in [`StoredRun`].
+    pub secret_params: Vec<String>,
+    key: i64,
+    digest: Vec<u8>,
 }
 
 /// The end of a run's chain of records: what the next batch is appended to.
@@ -135,6 +147,18 @@ impl Journal {
             .map_err(|error| self.error(error))
     }
 
+    /// The names of the secret parameters of the plan that a run follows now.
+    pub fn secret_params(&self, run: &RunId) -> Result<Vec<String>, JournalError> {
+        let sql = "SELECT secret_params FROM runs WHERE id = ?1";
+        let names: Option<String> = self
+            .connection
+            .query_row(sql, [run.as_str()], |row| row.get(0))
+            .optional()
+            .map_err(|error| self.error(error))?;
+        let names = names.ok_or_else(|| JournalError::UnknownRun(run.to_string()))?;
+        names_of(run, &names)
+    }
+
     /// The run that a user means.
     pub fn find(&self, name: &RunName) -> Result<RunId, JournalError> {
         match name {
@@ -179,87 +203,145 @@ impl Journal {
     /// Everything about a run. Checks the graph's digest, and that the records are the ones that were written: none
     /// altered, none missing in between, none cut off after the engine left.
     pub fn load(&self, id: &RunId) -> Result<StoredRun, JournalError> {
-        type Head = (i64, RunSummary, String, Vec<u8>, String);
-        let head = |row: &Row<'_>| -> rusqlite::Result<Head> {
-            Ok((row.get(7)?, summary(row)?, row.get(8)?, row.get(9)?, row.get(10)?))
-        };
-        let sql = format!("SELECT {SUMMARY}, key, graph, digest, secret_params FROM runs WHERE id = ?1");
-        let (key, summary, graph, digest, secret_params) = self
-            .connection
-            .query_row(&sql, [id.as_str()], head)
-            .optional()
-            .map_err(|error| self.error(error))?
-            .ok_or_else(|| JournalError::UnknownRun(id.to_string()))?;
-        let damaged = |detail: String| JournalError::Damaged {
-            run: id.clone(),
-            detail,
-        };
-        if Digest::of(graph.as_bytes()).0.as_slice() != digest {
-            return Err(damaged("its graph was altered".to_owned()));
-        }
-        let graph: Graph = serde_json::from_str(&graph)
-            .map_err(|error| damaged(format!("its graph cannot be read: {error}")))?;
-        graph
-            .check_tree()
-            .map_err(|why| damaged(format!("its graph is none: {why}")))?;
-        let secret_params = serde_json::from_str(&secret_params)
-            .map_err(|error| damaged(format!("its secret parameters cannot be read: {error}")))?;
-        let (records, tail) = self.records(id, key)?;
-        match records.first() {
-            Some(Record::RunCreated { graph, .. }) if graph.0.as_slice() == digest => {}
-            _ => return Err(damaged("its first record is not the one of its graph".to_owned())),
-        }
-        // What may come after the end of a run without an engine that takes it up.
-        let after =
-            |record: &&Record| matches!(record, Record::Notified { .. } | Record::PlanReplaced { .. });
-        let last = records.iter().rfind(|record| !after(record));
-        let left = matches!(last, Some(Record::RunEnded { .. }));
-        if summary.end.is_some() != left {
-            return Err(damaged(format!("records after number {} are missing", tail.seq)));
-        }
+        let (head, graph) = self.head(id)?;
+        let mut records = Vec::new();
+        let tail = self.replay(&head, |record| {
+            records.push(record);
+            Ok::<(), JournalError>(())
+        })?;
         Ok(StoredRun {
-            summary,
+            summary: head.summary,
             graph,
-            secret_params,
+            secret_params: head.secret_params,
             records,
             tail,
         })
     }
 
-    fn records(&self, id: &RunId, key: i64) -> Result<(Vec<Record>, Tail), JournalError> {
-        let damaged = |seq: u64, what: &str| JournalError::Damaged {
+    /// A run without its records, and the graph that it began with, which is checked.
+    pub fn head(&self, id: &RunId) -> Result<(RunHead, Graph), JournalError> {
+        let (head, text) = self.head_and_text(id)?;
+        let graph = graph::read(&self.connection, head.key, &text, &head.digest)
+            .map_err(|error| self.graph_error(id, error))?;
+        drop(text);
+        graph.check_tree().map_err(|why| JournalError::Damaged {
             run: id.clone(),
-            detail: format!("record {seq} {what}"),
+            detail: format!("its graph is none: {why}"),
+        })?;
+        Ok((head, graph))
+    }
+
+    /// A run without its records, and the ids of the nodes of the graph that it began with.
+    pub fn head_and_ids(&self, id: &RunId) -> Result<(RunHead, Vec<StepId>), JournalError> {
+        let (head, text) = self.head_and_text(id)?;
+        let ids =
+            graph::ids(&self.connection, head.key, &text).map_err(|error| self.graph_error(id, error))?;
+        Ok((head, ids))
+    }
+
+    fn head_and_text(&self, id: &RunId) -> Result<(RunHead, String), JournalError> {
+        type Columns = (i64, RunSummary, String, Vec<u8>, String);
+        let columns = |row: &Row<'_>| -> rusqlite::Result<Columns> {
+            Ok((row.get(7)?, summary(row)?, row.get(8)?, row.get(9)?, row.get(10)?))
+        };
+        let sql = format!("SELECT {SUMMARY}, key, graph, digest, secret_params FROM runs WHERE id = ?1");
+        let (key, summary, text, digest, secret_params) = self
+            .connection
+            .query_row(&sql, [id.as_str()], columns)
+            .optional()
+            .map_err(|error| self.error(error))?
+            .ok_or_else(|| JournalError::UnknownRun(id.to_string()))?;
+        let secret_params = names_of(id, &secret_params)?;
+        let head = RunHead {
+            summary,
+            secret_params,
+            key,
+            digest,
+        };
+        Ok((head, text))
+    }
+
+    fn graph_error(&self, id: &RunId, error: GraphError) -> JournalError {
+        match error {
+            GraphError::Sql(error) => self.error(error),
+            GraphError::Damaged(detail) => JournalError::Damaged {
+                run: id.clone(),
+                detail,
+            },
+        }
+    }
+
+    /// Hands over the records of a run one by one, each after it was checked, and answers where the next batch goes. That
+    /// none was cut off at the end is known only then.
+    ///
+    /// # Errors
+    /// If the journal cannot be read, if a record is not the one that was written, and what `visit` answers.
+    pub fn replay<E: From<JournalError>>(
+        &self,
+        head: &RunHead,
+        mut visit: impl FnMut(Record) -> Result<(), E>,
+    ) -> Result<Tail, E> {
+        let damaged = |detail: String| JournalError::Damaged {
+            run: head.summary.id.clone(),
+            detail,
         };
         let mut tail = Tail {
-            key,
+            key: head.key,
             seq: 0,
             hash: Digest::ZERO,
         };
-        let mut records = Vec::new();
+        let mut left = false;
         let mut statement = self
             .connection
             .prepare_cached("SELECT seq, body, hash FROM records WHERE run = ?1 ORDER BY seq")
             .map_err(|error| self.error(error))?;
-        let mut rows = statement.query([key]).map_err(|error| self.error(error))?;
+        let mut rows = statement.query([head.key]).map_err(|error| self.error(error))?;
         while let Some(row) = rows.next().map_err(|error| self.error(error))? {
-            let read = || -> rusqlite::Result<(i64, String, Vec<u8>)> {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-            };
-            let (seq, body, hash) = read().map_err(|error| self.error(error))?;
-            let seq = column::to_count(seq);
+            let seq = row
+                .get(0)
+                .map(column::to_count)
+                .map_err(|error| self.error(error))?;
             if seq != tail.seq + 1 {
-                return Err(damaged(tail.seq + 1, "is missing"));
+                return Err(damaged(format!("record {} is missing", tail.seq + 1)).into());
             }
+            let text = |at: usize| row.get_ref(at).map_err(|error| self.error(error));
+            let body = text(1)?.as_bytes().unwrap_or_default();
             tail.seq = seq;
-            tail.hash = tail.hash.chain(body.as_bytes());
-            if tail.hash.0.as_slice() != hash {
-                return Err(damaged(seq, "was altered"));
+            tail.hash = tail.hash.chain(body);
+            if tail.hash.0.as_slice() != text(2)?.as_bytes().unwrap_or_default() {
+                return Err(damaged(format!("record {seq} was altered")).into());
             }
-            let record = serde_json::from_str(&body)
-                .map_err(|error| damaged(seq, &format!("cannot be read: {error}")))?;
-            records.push(record);
+            let record: Record = serde_json::from_slice(body)
+                .map_err(|error| damaged(format!("record {seq} cannot be read: {error}")))?;
+            match &record {
+                Record::RunCreated { graph, .. } if graph.0.as_slice() == head.digest => {}
+                _ if seq == 1 => return Err(wrong_first(&damaged).into()),
+                _ => {}
+            }
+            match &record {
+                // What may come after the end of a run without an engine that takes it up.
+                Record::Notified { .. } | Record::PlanReplaced { .. } => {}
+                other => left = matches!(other, Record::RunEnded { .. }),
+            }
+            visit(record)?;
         }
-        Ok((records, tail))
+        if tail.seq == 0 {
+            return Err(wrong_first(&damaged).into());
+        }
+        if head.summary.end.is_some() != left {
+            return Err(damaged(format!("records after number {} are missing", tail.seq)).into());
+        }
+        Ok(tail)
     }
+}
+
+fn names_of(run: &RunId, text: &str) -> Result<Vec<String>, JournalError> {
+    serde_json::from_str(text).map_err(|error| JournalError::Damaged {
+        run: run.clone(),
+        detail: format!("its secret parameters cannot be read: {error}"),
+    })
+}
+
+fn wrong_first(damaged: &impl Fn(String) -> JournalError) -> JournalError {
+    damaged("its first record is not the one of its graph".to_owned())
 }

@@ -4,7 +4,9 @@ use super::{
 };
 use crate::StateDir;
 use caxplan_adapter::Stream;
-use caxplan_model::{AttemptNo, Graph, Overlap, Record, RunEnd, RunId, StepId, Timestamp};
+use caxplan_model::{
+    AttemptNo, Graph, Node, NodeIndex, NodeKind, Overlap, Record, RunEnd, RunId, StepId, Timestamp,
+};
 use std::path::Path;
 
 struct World {
@@ -124,6 +126,72 @@ fn damage_is_seen() {
         "UPDATE runs SET graph = replace(graph, 'x', 'y')",
         "graph was altered",
     );
+}
+
+/// A graph that is too large to lie beside its run in one piece.
+fn large() -> Graph {
+    let mut graph = Graph::empty("x");
+    let ids = (1..=2_000).map(|number| StepId::new(format!("step-{number}")));
+    let wait = |id| {
+        let duration = "1s".to_owned();
+        Node::new(id, Some(NodeIndex::ROOT), NodeKind::Wait { duration })
+    };
+    graph.nodes.extend(ids.map(wait));
+    graph.nodes[0].kind = NodeKind::Sequence {
+        children: (1..=2_000).map(NodeIndex).collect(),
+    };
+    graph
+}
+
+#[test]
+fn a_large_graph_lies_in_parts_and_damage_of_them_is_seen() {
+    let id = RunId::from("01aa");
+    let graph = large();
+    let world = || {
+        let mut world = World::new();
+        let new = NewRun {
+            id: &id,
+            plan: Path::new("/plans/x.yaml"),
+            graph: &graph,
+            secret_params: &[],
+            seed: 7,
+            by: "me@here",
+        };
+        world.journal.create(&new).expect("created");
+        world
+    };
+    let mut whole = world();
+    let stored = open(whole.folder.path()).load(&id).expect("whole");
+    assert_eq!(stored.graph, graph);
+    let Record::RunCreated { graph: digest, .. } = stored.records[0] else {
+        panic!("the first record creates the run");
+    };
+    assert_eq!(digest, graph.digest(), "as if it lay there in one piece");
+    let (_, ids) = whole.journal.head_and_ids(&id).expect("read");
+    assert!(ids.iter().eq(graph.nodes.iter().map(|node| &node.id)));
+    whole.journal.prune(&id, "me@here").expect("pruned");
+    let left = whole
+        .journal
+        .connection
+        .query_row("SELECT count(*) FROM graph_parts", [], |row| row.get(0));
+    assert_eq!(left, Ok(0));
+
+    for damage in [
+        "DELETE FROM graph_parts WHERE part = 3",
+        "DELETE FROM graph_parts WHERE part > 0",
+        "UPDATE graph_parts SET nodes = (SELECT nodes FROM graph_parts WHERE part = 1) WHERE part = 2",
+        "UPDATE graph_parts SET nodes = substr(nodes, 1, 100) WHERE part = 2",
+        "UPDATE runs SET graph = replace(graph, 'x', 'y')",
+        "DROP TABLE graph_parts",
+    ] {
+        let world = world();
+        world.journal.connection.execute_batch(damage).expect("damaged");
+        let error = world.journal.load(&id).expect_err("damaged");
+        assert!(
+            error.to_string().contains("graph was altered"),
+            "{damage}: {error}"
+        );
+    }
 }
 
 #[test]
