@@ -270,7 +270,7 @@ impl Builder<'_> {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 self.count(Size { nodes: 1, depth: 1 }, span)?;
-                let node = self.scalar(text, style, tag.as_ref(), span)?;
+                let node = self.scalar(&text, style, tag.as_ref(), span)?;
                 self.close(node, anchor)
             }
             Event::SequenceStart(anchor, _) => self.begin(anchor, span, Kind::List(Vec::new())),
@@ -329,13 +329,13 @@ impl Builder<'_> {
 
     fn scalar(
         &mut self,
-        text: Cow<'_, str>,
+        text: &str,
         style: ScalarStyle,
         tag: Option<&Cow<'_, Tag>>,
         mut span: Span,
     ) -> Option<Yaml> {
         // Anew, because the parser leaves room for more.
-        let text = ShortText::new(&text);
+        let text = ShortText::new(text);
         if style == ScalarStyle::Plain && text.starts_with(['|', '>']) {
             // The parser takes what YAML forbids, and would make one line of it.
             span.end = span.start + 1;
