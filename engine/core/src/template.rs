@@ -140,9 +140,45 @@ pub(crate) fn references(text: &str) -> Result<Vec<String>, SyntaxError> {
     let mut names: Vec<String> = names
         .into_iter()
         .filter(|name| environment.globals().all(|(global, _)| global != name))
+        .chain(sliced(text))
         .collect();
     names.sort();
+    names.dedup();
     Ok(names)
+}
+
+/// The names under which a plan's own values are known, of which a slice may be taken.
+const SLICED_ROOTS: [&str; 8] = [
+    "env", "params", "run", "secrets", "steps", "target", "targets", "vars",
+];
+
+/// The paths in a text that takes a slice (`secrets.token[1:]`): the template engine's own list leaves out what is sliced.
+/// Rather one too many than one too few, for a secret must be seen.
+fn sliced(text: &str) -> Vec<String> {
+    let (mut paths, mut open, mut is_sliced) = (Vec::new(), Vec::new(), false);
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let mut length = first.len_utf8();
+        match first {
+            '[' | '{' | '(' => open.push(first),
+            ']' | '}' | ')' => _ = open.pop(),
+            ':' => is_sliced |= open.last() == Some(&'['),
+            _ if first.is_alphabetic() || first == '_' => {
+                let is_of_path = |char: char| char.is_alphanumeric() || char == '_' || char == '.';
+                length = rest.find(|char| !is_of_path(char)).unwrap_or(rest.len());
+                let path = rest[..length].trim_end_matches('.');
+                if SLICED_ROOTS.contains(&path.split('.').next().unwrap_or_default()) {
+                    paths.push(path.to_owned());
+                }
+            }
+            _ => {}
+        }
+        rest = &rest[length..];
+    }
+    match is_sliced {
+        true => paths,
+        false => Vec::new(),
+    }
 }
 
 /// The expression of a text that is one whole `{{ expression }}`.
@@ -578,6 +614,12 @@ mod tests {
         assert_eq!(
             references("{% for x in params.nodes %}{{ x }}{{ steps.a.output.b }}{% endfor %}{{ range(3) }}"),
             Ok(vec!["params.nodes".to_owned(), "steps.a.output.b".to_owned()])
+        );
+        assert_eq!(
+            references("{{ (steps.a.output.lines | sort)[1:params.n] }}{{ secrets.token[2:] }}"),
+            Ok(["params.n", "secrets.token", "steps.a.output.lines"]
+                .map(str::to_owned)
+                .to_vec())
         );
         assert!(references("{{ a b }}").is_err());
     }
