@@ -97,6 +97,39 @@ fn a_resumed_engine_waits_for_the_command_that_its_predecessor_left_running() {
     assert_eq!(sandbox.read("effects"), "begun\nended\n");
 }
 
+/// A probe that looks at the effect finds none while the command is still at work.
+#[test]
+fn a_plan_s_probe_is_asked_once_the_command_has_ended() {
+    let Some((_fleet, sandbox)) = fleet_of_two() else {
+        return;
+    };
+    let effects = sandbox.path().join("effects").display().to_string();
+    sandbox.file(
+        "plan.yaml",
+        &format!(
+            "inventory: fleet.yaml
+phases:
+  - name: work
+    steps:
+      - id: unpack
+        target: h1
+        action: ssh.run
+        with: {{script: 'echo begun >> {effects}; sleep 3; echo ended >> {effects}'}}
+        probe:
+          ssh.run: {{script: 'grep -q ended {effects}', ok_codes: [0, 1], changes: false}}
+          done_when: output.exit_code == 0
+"
+        ),
+    );
+    let mut run = sandbox.start_caxplan(&["run", "plan.yaml"]);
+    wait_until("the command", Duration::from_secs(10), || {
+        !sandbox.read("effects").is_empty()
+    });
+    run.kill();
+    sandbox.caxplan(&["resume", "--last"]).expect_code(0);
+    assert_eq!(sandbox.read("effects"), "begun\nended\n", "it ran once");
+}
+
 #[test]
 fn a_command_killed_with_its_engine_is_in_doubt_until_a_person_decides() {
     let Some((fleet, sandbox)) = fleet_of_two() else {

@@ -161,7 +161,8 @@ pub(crate) fn expect(checks: &[Check], scope: &Scope, outcome: Outcome) -> Outco
     }
 }
 
-/// Asks the action itself what became of an attempt. One that is still at work is waited for as long as its step may take.
+/// Asks the action itself what became of an attempt. One that is still at work is waited for as long as its step may take;
+/// if it still is by then, that is the answer.
 pub(super) async fn ask(resolved: &Resolved, before: &Value, context: &Context) -> Verdict {
     let begun = tokio::time::Instant::now();
     let mut told = false;
@@ -179,7 +180,7 @@ pub(super) async fn ask(resolved: &Resolved, before: &Value, context: &Context) 
             .limit
             .is_some_and(|limit| begun.elapsed() >= limit.as_std());
         if late || context.cancel.is_cancelled() {
-            return Verdict::Unknown {
+            return Verdict::Running {
                 reason: format!("{reason}; resume once more when it has ended"),
             };
         }

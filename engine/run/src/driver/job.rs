@@ -80,6 +80,9 @@ impl Driver {
     }
 
     /// Asks what became of an attempt: the plan's own probe, else the adapter's.
+    ///
+    /// A plan's probe looks at the effect, and would call an attempt that is still at work elsewhere not done, so that it would
+    /// run a second time beside itself. So an adapter that can tell is asked first, and the attempt's end is waited for.
     pub(super) fn probe(&mut self, node: NodeIndex, attempt: AttemptNo) {
         let answer = move |report| Event::Probed {
             node,
@@ -91,23 +94,25 @@ impl Driver {
         let texts = done_when
             .iter()
             .fold(Texts::default(), |texts, check| texts.and_text(check));
-        let resolved = match &probe {
-            Some(probe) => {
-                let target = self.step(node).and_then(|step| step.target.clone());
-                self.resolve_call(node, attempt, &probe.call, target.as_deref(), None, &texts)
-            }
-            None => self.resolve_step(node, attempt, &texts),
+        let unknown = move |cause: Cause| {
+            answer(Verdict::Unknown {
+                reason: cause.to_string(),
+            })
         };
-        let (mut resolved, scope) = match resolved {
-            Ok(resolved) => resolved,
-            Err(cause) => {
-                let reason = cause.to_string();
-                return self.answer(answer(Verdict::Unknown { reason }));
-            }
+        let by_plan = probe.map(|probe| {
+            let target = self.step(node).and_then(|step| step.target.clone());
+            self.resolve_call(node, attempt, &probe.call, target.as_deref(), None, &texts)
+        });
+        let by_plan = match by_plan.transpose() {
+            Ok(by_plan) => by_plan,
+            Err(cause) => return self.answer(unknown(cause)),
         };
-        if probe.is_some() {
-            resolved.limit = resolved.limit.or(Some(READ_TIMEOUT));
-        }
+        let asks = by_plan.is_none() || self.step(node).is_some_and(|step| step.probes);
+        let by_adapter = asks.then(|| self.resolve_step(node, attempt, &Texts::default()));
+        let by_adapter = match by_adapter.transpose() {
+            Ok(by_adapter) => by_adapter,
+            Err(cause) => return self.answer(unknown(cause)),
+        };
         let before = self
             .scheduler
             .state()
@@ -117,12 +122,19 @@ impl Driver {
         let desk = self.desk(node, attempt);
         let outputs = self.outputs.clone();
         self.spawn(node, desk.context.cancel.clone(), async move {
-            let verdict = if probe.is_some() {
-                let outcome = perform(&resolved, &desk.context).await;
-                verdict_of(&outcome, done_when.as_deref(), &scope)
-            } else {
-                ask(&resolved, &before, &desk.context).await
+            let mut verdict = Verdict::Unknown {
+                reason: "nobody was asked".to_owned(),
             };
+            if let Some((resolved, _)) = &by_adapter {
+                verdict = ask(resolved, &before, &desk.context).await;
+            }
+            if let Some((mut resolved, scope)) = by_plan
+                && !matches!(verdict, Verdict::Running { .. })
+            {
+                resolved.limit = resolved.limit.or(Some(READ_TIMEOUT));
+                let outcome = perform(&resolved, &desk.context).await;
+                verdict = verdict_of(&outcome, done_when.as_deref(), &scope);
+            }
             desk.output.finish();
             let masker = outputs.masker();
             answer(match verdict {
