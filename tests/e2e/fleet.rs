@@ -164,6 +164,11 @@ impl Cluster {
         serde_json::from_str(&show.stdout).unwrap_or_default()
     }
 
+    /// What `caxplan show` tells a person of the last run.
+    fn account(&self) -> String {
+        self.sandbox.caxplan(&["show", "--last"]).stdout
+    }
+
     /// Waits until a step of the last run has started.
     #[track_caller]
     fn wait_for_step(&self, id: &str) {
@@ -310,7 +315,8 @@ fn the_engine_killed_again_and_again_finishes_the_upgrade_of_a_fleet() {
             println!("kill {kills}: {} {}", at["status"], in_flight(&at).join(", "));
             run = cluster.resume();
         }
-        run.wait().expect_code(0);
+        let ended = run.wait();
+        assert_eq!(ended.code, 0, "{}\n{}", ended.stderr, cluster.account());
         assert_eq!(cluster.versions(), [version; 3]);
         if kills >= kills_wanted {
             return cluster.expect_well(version);

@@ -14,6 +14,9 @@ const RUNS_KEPT: usize = 20;
 /// How long receipts are kept, in days.
 const DAYS_KEPT: usize = 7;
 
+/// The wrapper's outputs, and under which numbers it holds their other ends.
+const HELD: [(u8, u8); 2] = [(1, 8), (2, 9)];
+
 /// Reads the id of this boot into `$b`; `-` where there is none.
 pub(crate) fn boot_id(text: &mut String) {
     text.push_str("b=-;read -r b 2>/dev/null </proc/sys/kernel/random/boot_id;");
@@ -38,6 +41,15 @@ pub(crate) fn begin(text: &mut String, token: &str) {
     boot_id(text);
     // From here on, a connection that breaks must not end the wrapper when it prints: what it started would have no end.
     text.push_str("trap : PIPE;");
+    // Nor what it started: while the wrapper holds the read ends of its own output, what writes there meets no broken pipe.
+    // What is written once nobody reads any more stays in the pipe, until a caller comes back and empties it.
+    for (stream, held) in HELD {
+        write!(
+            text,
+            "[ -p /proc/$$/fd/{stream} ]&&[ -r /proc/$$/fd/{stream} ]&&command exec {held}</proc/$$/fd/{stream};"
+        )
+        .unwrap_or_default();
+    }
     write!(
         text,
         "t=;read -r t 2>/dev/null </proc/$$/stat;set -- ${{t##*) }};t=${{20:--}};\
@@ -53,9 +65,10 @@ pub(crate) fn begin(text: &mut String, token: &str) {
 
 /// Runs something and adds how it ended to the receipt. A signal for the whole group ends what runs, not the wrapper.
 pub(crate) fn around(text: &mut String, run: &str) {
+    let close = HELD.map(|(_, held)| format!("{held}<&-")).join(" ");
     write!(
         text,
-        "trap : HUP INT TERM;{run};s=$?;[ $r = none ]||printf 'end %s\\n' \"$s\" >>\"$f\";exit \"$s\""
+        "trap : HUP INT TERM;{run} {close};s=$?;[ $r = none ]||printf 'end %s\\n' \"$s\" >>\"$f\";exit \"$s\""
     )
     .unwrap_or_default();
 }
@@ -84,8 +97,9 @@ struct Answer {
     up: Option<f64>,
 }
 
-/// Asks about the receipt `$f`: makes it as `fenced` if there is none, else waits for its end while its process lives.
-const ASK: &str = r#"t=;b=-;u=;w=;p=;sb=;st=;l=no
+/// Asks about the receipt `$f`: makes it as `fenced` if there is none, else waits for its end while its process lives. What
+/// the process writes has nobody else to read it any more, and would fill the pipes that its wrapper holds.
+const ASK: &str = r#"t=;b=-;u=;w=;p=;sb=;st=;l=no;c=
 read -r b 2>/dev/null </proc/sys/kernel/random/boot_id||b=-
 read -r u t 2>/dev/null </proc/uptime||u=
 [ -d "${f%/*}" ]||mkdir -p -m 700 "${f%/*}" 2>/dev/null||:
@@ -104,6 +118,9 @@ elif [ -e "$f" ];then
   while :;do
     read -r w p sb st <"$f"||:
     [ "$w" = start ]&&{ l=no;lives&&l=yes;}
+    [ $l = yes ]&&[ -z "$c" ]&&for h in HELD;do
+      [ -p "/proc/$p/fd/$h" ]&&{ cat "/proc/$p/fd/$h" >/dev/null 2>&1 </dev/null & c="$c $!";}
+    done
     e=;while read -r k v;do case $k in end) e=$v;;esac;done <"$f"
     [ "$w" = fenced ]&&break
     [ -n "$e" ]&&break
@@ -111,6 +128,7 @@ elif [ -e "$f" ];then
     i=$((i+1));[ $i -le WAIT ]||break
     sleep 1
   done
+  [ -z "$c" ]||kill $c 2>/dev/null
   printf 'end %s\n' "$e"
 fi
 printf 'receipt %s\nlives %s\nboot %s\nthen %s\nup %s\n' "$w" "$l" "$b" "$sb" "$u"
@@ -170,7 +188,8 @@ pub(crate) async fn fate(
     let mut script = String::new();
     place(&mut script, receipt).map_err(Broken::NeverStarted)?;
     script.push('\n');
-    script.push_str(&ASK.replace("WAIT", &WAIT_S.to_string()));
+    let held = HELD.map(|(_, held)| held.to_string()).join(" ");
+    script.push_str(&ASK.replace("WAIT", &WAIT_S.to_string()).replace("HELD", &held));
     let command = Command::script_for(vec!["sh".to_owned()], script);
     let finished = host.run(&command, context).await?;
     let answer = Answer::read(&finished.stdout.text());

@@ -54,6 +54,16 @@ async fn a_command_outlives_its_connection_and_its_end_is_found() {
 }
 
 #[tokio::test]
+async fn a_command_that_goes_on_writing_to_a_broken_connection_is_not_ended_by_it() {
+    let Some(world) = World::new(1) else { return };
+    // More than a pipe holds, on both streams, from the shell itself and from another program.
+    let writes =
+        "echo more; head -c 300000 /dev/zero; head -c 300000 /dev/zero >&2; sh -c 'echo end >&2' && exit 0";
+    let (outcome, _) = broken_in_the_middle(&world, writes).await;
+    assert!(matches!(outcome, Outcome::Changed { .. }), "{outcome:?}");
+}
+
+#[tokio::test]
 async fn a_command_that_was_killed_with_its_shell_is_in_doubt() {
     let Some(world) = World::new(1) else { return };
     let (outcome, _) = broken_in_the_middle(&world, "kill -KILL 0").await;
