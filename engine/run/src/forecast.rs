@@ -7,7 +7,9 @@ use caxplan_adapter::{Call, Change, Context};
 use caxplan_core::load::Loaded;
 use caxplan_core::preview::{self, Forecasted, Foresight};
 use caxplan_core::template::{self, Scope, depends_on_run, is_template};
-use caxplan_model::{ActionStep, AttemptNo, Graph, Map, Node, NodeIndex, NodeKind, RunId, Target, Value};
+use caxplan_model::{
+    ActionStep, AttemptNo, FailureKind, Graph, Map, Node, NodeIndex, NodeKind, RunId, Target, Value,
+};
 use futures_util::StreamExt as _;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -111,6 +113,10 @@ impl Asking<'_> {
                 let context = Context::detached(&self.surroundings.plan_dir);
                 match tokio::time::timeout(LOOK_WITHIN, adapter.forecast(&call, &context)).await {
                     Ok(Ok(forecast)) => (change_of(forecast.change), forecast.summary),
+                    Ok(Err(cause)) if cause.kind == FailureKind::NotFound => (
+                        preview::Change::Unknown,
+                        format!("{}: this fails unless an earlier step makes it", cause.message),
+                    ),
                     Ok(Err(cause)) => (preview::Change::Unknown, format!("could not look: {cause}")),
                     Err(_) => (
                         preview::Change::Unknown,

@@ -89,10 +89,10 @@ pub(crate) fn parse(text: &str) -> Result<Condition, ConditionError> {
             message: "comparisons cannot be chained; join two with `and`".to_owned(),
             range: token.range.clone(),
         }),
-        Some(token) => Err(ConditionError {
+        Some(token) => Err(parser.detached_unit(token).unwrap_or_else(|| ConditionError {
             message: "expected `and`, `or` or the end of the condition".to_owned(),
             range: token.range.clone(),
-        }),
+        })),
     }
 }
 
@@ -376,6 +376,20 @@ impl Parser {
         Err(ConditionError { message, range })
     }
 
+    /// What to say of `5 MiB`, where a unit stands apart from its number.
+    fn detached_unit(&self, token: &Token) -> Option<ConditionError> {
+        let before = self.tokens.get(self.at.checked_sub(1)?)?;
+        let (TokenKind::Literal(Value::Number(number)), TokenKind::Word(path)) = (&before.kind, &token.kind)
+        else {
+            return None;
+        };
+        let together = format!("{number}{}", path.join("."));
+        parse_quantity(&together).map(|_| ConditionError {
+            message: format!("a unit stands right behind its number: write `{together}`"),
+            range: before.range.start..token.range.end,
+        })
+    }
+
     fn condition(&mut self) -> Result<Condition, ConditionError> {
         let mut parts = vec![self.all()?];
         while self.take(&TokenKind::Or) {
@@ -544,6 +558,10 @@ mod tests {
             ("a == 'x", "5..7 the text has no closing quote"),
             ("(a", "1..2 expected `)`, found the end"),
             ("a b", "2..3 expected `and`, `or` or the end of the condition"),
+            (
+                "a < 5 MiB",
+                "4..9 a unit stands right behind its number: write `5MiB`",
+            ),
             ("'a'", "2..3 expected a comparison such as `<`, found the end"),
             ("a < 5 ü", "6..8 `ü` has no place in a condition"),
             ("a. < 1", "1..2 expected a name after the dot"),

@@ -259,10 +259,16 @@ fn check_arguments(
                     let known = properties(spec).filter(|_| path.is_empty());
                     let known: Vec<&str> =
                         known.map_or_else(Vec::new, |map| map.keys().map(String::as_str).collect());
-                    let help = did_you_mean(name, known.iter().copied()).or_else(|| {
-                        (!known.is_empty())
-                            .then(|| format!("the arguments of `{}` are {}", spec.name, known.join(", ")))
-                    });
+                    let help = if path.is_empty() && name != "name" && STEP.has(name) {
+                        Some(format!(
+                            "`{name}` is a key of the step: write it beside the action, not in its arguments"
+                        ))
+                    } else {
+                        did_you_mean(name, known.iter().copied()).or_else(|| {
+                            (!known.is_empty())
+                                .then(|| format!("the arguments of `{}` are {}", spec.name, known.join(", ")))
+                        })
+                    };
                     let message = format!("`{}` has no argument `{name}`", spec.name);
                     report.error("unknown-argument", span, message).help = help;
                 }
@@ -301,32 +307,49 @@ fn check_arguments(
                     _ => format!("argument `{}` of `{}`: {error}", path.join("."), spec.name),
                 };
                 let meaning = path.first().and_then(|name| describe(spec, name));
-                report.error("wrong-argument", span, message).help =
-                    match at.and_then(|yaml| quoted(yaml, error.kind())) {
-                        Some(quoted) => {
-                            Some(meaning.map_or(quoted.clone(), |meaning| format!("{quoted}; {meaning}")))
-                        }
-                        None => meaning,
-                    };
+                let form =
+                    at.and_then(|yaml| quoted(yaml, error.kind()).or_else(|| listed(yaml, error.kind())));
+                report.error("wrong-argument", span, message).help = match (form, meaning) {
+                    (Some(form), Some(meaning)) => Some(format!("{form}; {meaning}")),
+                    (form, meaning) => form.or(meaning),
+                };
             }
         }
     }
 }
 
-/// What to say of a number or `true` where a text is wanted.
-fn quoted(yaml: &Yaml, kind: &ValidationErrorKind) -> Option<String> {
-    let ValidationErrorKind::Type { kind } = kind else {
+/// Whether a value of this type was wanted.
+fn wants(kind: &ValidationErrorKind, wanted: JsonType) -> bool {
+    match kind {
+        ValidationErrorKind::Type {
+            kind: TypeKind::Single(one),
+        } => *one == wanted,
+        ValidationErrorKind::Type {
+            kind: TypeKind::Multiple(several),
+        } => several.contains(wanted),
+        _ => false,
+    }
+}
+
+/// What to say of a text where a list is wanted: `systemctl restart web` as `[systemctl, restart, web]`.
+fn listed(yaml: &Yaml, kind: &ValidationErrorKind) -> Option<String> {
+    let Kind::Scalar { text, .. } = &yaml.kind else {
         return None;
     };
-    let wants_text = match kind {
-        TypeKind::Single(one) => *one == JsonType::String,
-        TypeKind::Multiple(several) => several.contains(JsonType::String),
-    };
+    let plain = !text.contains(['"', '\'', '\\', '$', ',', '[', '{', '#', ':', '\n']);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    (wants(kind, JsonType::Array) && plain && !words.is_empty())
+        .then(|| format!("write a list: `[{}]`", words.join(", ")))
+}
+
+/// What to say of a number or `true` where a text is wanted.
+fn quoted(yaml: &Yaml, kind: &ValidationErrorKind) -> Option<String> {
     let Kind::Scalar { text, .. } = &yaml.kind else {
         return None;
     };
     let is_other = matches!(yaml.to_value(), Value::Number(_) | Value::Bool(_));
-    (wants_text && is_other).then(|| format!("a text of digits stands in quotes: `\"{text}\"`"))
+    (wants(kind, JsonType::String) && is_other)
+        .then(|| format!("a text of digits stands in quotes: `\"{text}\"`"))
 }
 
 /// The arguments of which a schema wants one, if it says so by `oneOf` or `anyOf` with `required`.

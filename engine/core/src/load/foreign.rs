@@ -298,7 +298,6 @@ const OF_STEP: &[(&[&str], &str)] = &[
         &[
             "failed_when",
             "changed_when",
-            "assert",
             "check",
             "checks",
             "success_criteria",
@@ -321,6 +320,10 @@ const OF_STEP: &[(&[&str], &str)] = &[
     (
         &["undo", "compensate", "compensation", "on_rollback", "revert"],
         "write `rollback: {adapter.verb: {argument: value}}`",
+    ),
+    (
+        &["assert"],
+        "write `assert.that: {that: \"{{ … }}\"}`; `expect` beside an action judges that action's own result",
     ),
     (
         &["sleep", "pause", "wait_for"],

@@ -464,11 +464,23 @@ fn unknown<'a, T: AsRef<str> + 'a>(
     report: &mut Report,
 ) {
     let known: Vec<&str> = known.map(T::as_ref).collect();
-    let help = did_you_mean(name, known.iter().copied()).or_else(|| {
-        let few = !known.is_empty() && known.len() <= 12;
-        few.then(|| format!("there is {}", known.join(", ")))
+    let help = did_you_mean(name, known.iter().copied()).or_else(|| match known.len() {
+        0 => declare(code),
+        1..=12 => Some(format!("there is {}", known.join(", "))),
+        _ => None,
     });
     report.error(code, at, format!("{what} `{name}`")).help = help;
+}
+
+/// Where something is declared, for a plan that declares nothing of the kind.
+fn declare(code: &str) -> Option<String> {
+    let form = match code {
+        "unknown-param" => "`params: {NAME: {type: string}}`",
+        "unknown-var" => "`vars: {NAME: value}`",
+        "unknown-secret" => "`secrets: {NAME: {env: VARIABLE}}`",
+        _ => return None,
+    };
+    Some(format!("there is none at all; declare it: {form}"))
 }
 
 /// The place of a part of a text, if the source writes the text as it is; else the place of the text.

@@ -432,16 +432,21 @@ impl Builder<'_> {
     fn syntax_error(&mut self, at: usize, info: &str) {
         let text = &self.report.sources()[self.file as usize].1;
         let at = indenting_tab(text, at).unwrap_or(at);
-        let length = text[at..]
+        // What the end of the file lacks belongs behind what stands last, and not into the blank lines below that.
+        let place = match text[at..].trim().is_empty() {
+            true => text[..at].trim_end().len(),
+            false => at,
+        };
+        let length = text[place..]
             .chars()
             .next()
-            .filter(|c| *c != '\n')
+            .filter(|c| place == at && *c != '\n')
             .map_or(0, char::len_utf8);
         let to_u32 = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
         let span = Span {
             file: self.file,
-            start: to_u32(at),
-            end: to_u32(at + length),
+            start: to_u32(place),
+            end: to_u32(place + length),
         };
         let advice = advise(text, at, info);
         let error = self
