@@ -113,3 +113,29 @@ phases:
     }
     assert_eq!(effects(&sandbox), ["in", "out"].repeat(6));
 }
+
+/// rundeck#5135: a job that may run only once at a time ran twice when another job called it.
+#[test]
+fn rundeck_5135_a_plan_keeps_its_lock_when_another_plan_runs_it() {
+    let sandbox = Sandbox::new();
+    sandbox.file("a.yaml", &reserving("job", "refuse"));
+    sandbox.file(
+        "b.yaml",
+        "name: b\nphases:\n  - name: work\n    steps:\n      - {id: begin, action: shell.run, with: {script: echo b >> effects}}\n      - {id: job, run: a.yaml}\n",
+    );
+    for (first, second) in [("a.yaml", "b.yaml"), ("b.yaml", "a.yaml"), ("b.yaml", "b.yaml")] {
+        let at_work = start(&sandbox, first, &[], "job a");
+        sandbox
+            .caxplan(&["run", second])
+            .expect_code(6)
+            .expect_text("the lock `node-a` is held");
+        sandbox.file("go", "");
+        at_work.wait().expect_code(0);
+        let ran = effects(&sandbox);
+        assert_eq!(ran.iter().filter(|line| *line == "job a").count(), 1, "{ran:?}");
+        assert!(!(first == "a.yaml" && ran.contains(&"b".to_owned())), "{ran:?}");
+        for file in ["go", "effects"] {
+            std::fs::remove_file(sandbox.path().join(file)).expect("it is there");
+        }
+    }
+}

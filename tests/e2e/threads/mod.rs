@@ -9,12 +9,13 @@ mod other;
 mod resume;
 mod rollback;
 mod rolling;
+mod scale;
 mod secrets;
 
-// Not here, because their text was not found: dagu#2040, #2742; st2#5024, #4779, #5956 (st2#4590 and #3181 tell of the same);
-// orquesta#184, #259; argo-workflows#10017, #4325; steno#460; omicron#6069; ansible#6108 (see `preview.rs`), #7572, #13628, #16456,
-// #13023, #17152, #24181, #29688; rundeck#716; kured#82; temporal#6820; temporalio/ui#2958; runme#29.
-// Not here, because child plans do not run yet: dagu#2298, #2411; rundeck#5135; argo-workflows#14603 in its own words.
+// Not here, because their text was not found: orquesta#259; argo-workflows#10017; ansible#24181, #29688; temporalio/ui#2958; runme#29.
+// ansible#6108 is in `preview.rs`.
+// Not here, because it is not so yet: rundeck#716 (no more than three runs on a node at a time: a lock has one holder); of st2#4779, that
+// a *lock* counts a run that is paused or waits for a person: its engine has left, and the lock is free.
 // dagu#1180 is in `schedule.rs` and in the tests of the calendar.
 
 use caxton_tests::{Background, Sandbox, wait_until};

@@ -1,6 +1,7 @@
 //! Going on where a run stopped.
 
-use super::{effects, runs, sandbox, start_until};
+use super::{LIMIT, effects, runs, sandbox, start_until};
+use caxton_tests::{Sandbox, wait_until};
 
 /// Three steps; the second fails until there is a file `fixed`.
 const THREE: &str = "
@@ -304,4 +305,170 @@ fn argo_12936_a_resumed_dag_keeps_its_order() {
     sandbox.file("fixed", "");
     sandbox.caxplan(&["resume", "--last"]).expect_code(0);
     assert_eq!(effects(&sandbox), ["a", "b", "c", "d", "e"]);
+}
+
+/// A child plan with twenty steps; the nineteenth fails until there is a file `fixed`, if it is run for `bad`.
+fn twenty(sandbox: &Sandbox) {
+    let step = |number: u32| {
+        let check = if number == 19 {
+            "test {{ params.name }} != bad || test -e fixed; "
+        } else {
+            ""
+        };
+        let checkpoint = if number == 18 { ", checkpoint: nearly" } else { "" };
+        format!(
+            "      - {{id: task-{number}, action: shell.run, with: {{script: '{check}echo {{{{ params.name }}}}-{number} >> effects'}}{checkpoint}}}\n"
+        )
+    };
+    let steps: String = (1..=20).map(step).collect();
+    let text = format!("params: {{name: {{}}}}\nphases:\n  - name: work\n    steps:\n{steps}");
+    sandbox.file("child.yaml", &text);
+}
+
+/// st2#5024: the child workflow failed at its 19th task; it could be run again from there, but then the parent did not go on.
+#[test]
+fn st2_5024_a_failed_step_of_a_child_plan_is_tried_again_and_the_plan_around_goes_on() {
+    let sandbox = sandbox(
+        "
+phases:
+  - name: around
+    steps:
+      - {id: task1, run: child.yaml, params: {name: bad}}
+      - {id: task2, action: shell.run, with: {script: echo task2 >> effects}}
+",
+    );
+    twenty(&sandbox);
+    sandbox
+        .caxplan(&["run", "plan.yaml"])
+        .expect_code(1)
+        .expect_text("around/task1/work/task-19");
+    assert_eq!(effects(&sandbox).len(), 18);
+    sandbox.file("fixed", "");
+    sandbox.caxplan(&["resume", "--last"]).expect_code(0);
+    let each_once: Vec<String> = (1..=20)
+        .map(|number| format!("bad-{number}"))
+        .chain(["task2".to_owned()])
+        .collect();
+    assert_eq!(effects(&sandbox), each_once);
+    assert_eq!(runs(&sandbox).len(), 1, "parent and child are one run");
+}
+
+/// dagu#2411: to retry a step of a child DAG did nothing, and said nothing; nor did it start with those beside it left alone.
+#[test]
+fn dagu_2411_a_step_of_one_child_plan_is_retried_and_those_beside_it_are_not() {
+    let sandbox = sandbox(
+        "
+phases:
+  - name: around
+    steps:
+      - parallel:
+          - {id: good, run: child.yaml, params: {name: good}}
+          - {id: bad, run: child.yaml, params: {name: bad}}
+",
+    );
+    twenty(&sandbox);
+    sandbox.caxplan(&["run", "plan.yaml"]).expect_code(1);
+    let before = effects(&sandbox);
+    assert_eq!(before.len(), 38, "{before:?}");
+    sandbox.file("fixed", "");
+    sandbox
+        .caxplan(&["resume", "--last"])
+        .expect_code(0)
+        .expect_text("around/parallel/bad/work/task-19 (attempt 2)");
+    assert_eq!(effects(&sandbox)[38..], ["bad-19", "bad-20"]);
+}
+
+/// dagu#2411: nor was a step of a child that had succeeded repeated.
+#[test]
+fn dagu_2411_a_child_plan_that_succeeded_is_repeated_from_a_checkpoint_in_it() {
+    let sandbox =
+        sandbox("phases: [{name: around, steps: [{id: child, run: child.yaml, params: {name: good}}]}]\n");
+    twenty(&sandbox);
+    sandbox.caxplan(&["run", "plan.yaml"]).expect_code(0);
+    sandbox
+        .caxplan(&["resume", "--last", "--from", "nearly"])
+        .expect_code(0);
+    assert_eq!(effects(&sandbox)[20..], ["good-19", "good-20"]);
+}
+
+/// dagu#2298: after a crash the parent had failed, the jobs of the child were `running` for ever, and a retry ended with "deadlock
+/// detected: no runnable nodes but DAG not finished".
+#[test]
+fn dagu_2298_a_run_that_was_killed_in_a_child_plan_with_many_jobs_at_work_goes_on() {
+    let sandbox = sandbox(
+        "
+phases:
+  - name: around
+    steps:
+      - {id: child, run: child.yaml}
+      - {id: after, action: shell.run, with: {script: echo after >> effects}}
+",
+    );
+    let job = |name: &str, script: &str| {
+        format!(
+            "          - id: {name}\n            action: shell.run\n            with: {{script: '{script}'}}\n            probe: {{action: shell.run, with: {{script: grep -qx {name} effects, changes: false, ok_codes: [0, 1]}}, done_when: output.exit_code == 0}}\n"
+        )
+    };
+    let text = format!(
+        "phases:\n  - name: jobs\n    steps:\n      - parallel:\n{}{}      - {{id: join, action: shell.run, with: {{script: echo join >> effects}}}}\n",
+        job("acted", "echo acted >> effects; test -e go || sleep 987656"),
+        job(
+            "not-yet",
+            "touch begun; test -e go || sleep 987656; echo not-yet >> effects"
+        ),
+    );
+    sandbox.file("child.yaml", &text);
+    let mut run = start_until(&sandbox, "acted");
+    wait_until("the other job", LIMIT, || sandbox.path().join("begun").exists());
+    run.kill();
+    let shown = sandbox
+        .caxplan(&["show", "--last", "--output", "json"])
+        .expect_code(0)
+        .json();
+    assert_eq!(shown["status"], "interrupted");
+    let of_step = |id: &str| {
+        let steps = shown["account"]["phases"][0]["steps"].as_array().expect("steps");
+        let step = steps.iter().find(|step| step["id"] == id);
+        step.unwrap_or_else(|| panic!("no {id} in {shown}"))["status"].clone()
+    };
+    for job in ["acted", "not-yet"] {
+        assert_eq!(of_step(&format!("around/child/jobs/parallel/{job}")), "in_doubt");
+    }
+    sandbox.file("go", "");
+    sandbox.caxplan(&["resume", "--last"]).expect_code(0);
+    assert_eq!(effects(&sandbox), ["acted", "not-yet", "join", "after"]);
+    assert_eq!(runs(&sandbox)[0]["status"], "succeeded");
+}
+
+/// dagu#2040: what had run on a worker that was killed was `running` for ever, its processes with it, and could not be removed.
+#[test]
+fn dagu_2040_what_a_killed_engine_left_is_ended_and_can_be_removed() {
+    let sandbox = sandbox(
+        "
+phases:
+  - name: work
+    steps:
+      - {id: slow, action: shell.run, with: {script: 'echo $$ > pid; echo begun >> effects; exec sleep 987657'}, rollback: {shell.run: {script: echo undone >> effects}}}
+",
+    );
+    let mut run = start_until(&sandbox, "begun");
+    let words = format!("/proc/{}/cmdline", sandbox.read("pid").trim());
+    let is_at_work = || {
+        std::fs::read_to_string(&words)
+            .unwrap_or_default()
+            .contains("987657")
+    };
+    run.kill();
+    assert_eq!(runs(&sandbox)[0]["status"], "interrupted");
+    assert!(is_at_work(), "nobody has ended it yet");
+    sandbox
+        .caxplan(&["rollback", "--last"])
+        .expect_code(3)
+        .expect_text("ended what an earlier engine left running");
+    assert!(!is_at_work());
+    assert_eq!(effects(&sandbox), ["begun", "undone"]);
+    sandbox
+        .caxplan(&["prune", "--state", "rolled_back"])
+        .expect_code(0);
+    assert_eq!(runs(&sandbox).len(), 0);
 }

@@ -1,7 +1,7 @@
 //! Undoing, and steps of which nobody knows whether they acted.
 
 use super::{effects, runs, sandbox, start_until};
-use caxton_tests::wait_until;
+use caxton_tests::{Sandbox, wait_until};
 
 /// argo-workflows#2772: the wish that a deployment which fails is rolled back, the last step first.
 #[test]
@@ -106,4 +106,90 @@ phases:
     sandbox.caxplan(&["resume", "--last"]).expect_code(3);
     assert_eq!(effects(&sandbox), ["+a", "-a"]);
     sandbox.caxplan(&["verify", "--last"]).expect_code(0);
+}
+
+/// steno#460: nobody had tested what becomes of a saga whose engine dies in the middle of an action, and again in the middle of an
+/// undo.
+#[test]
+fn steno_460_an_engine_may_die_in_the_middle_of_an_action_and_of_an_undo() {
+    let sandbox = sandbox(
+        "
+phases:
+  - name: work
+    steps:
+      - {id: first, action: shell.run, with: {script: echo +first >> effects}, rollback: {shell.run: {script: echo -first >> effects}}}
+      - id: second
+        action: shell.run
+        with: {script: 'echo +second >> effects; test -e go || sleep 987658'}
+        probe: {action: shell.run, with: {script: grep -q +second effects, changes: false, ok_codes: [0, 1]}, done_when: output.exit_code == 0}
+        rollback: {shell.run: {script: 'grep -q -e -second effects || echo -second >> effects; test -e undo || sleep 987658'}}
+      - {id: third, action: shell.run, with: {script: echo +third >> effects}, rollback: {shell.run: {script: echo -third >> effects}}}
+",
+    );
+    let mut run = start_until(&sandbox, "+second");
+    run.kill();
+    sandbox.file("go", "");
+    sandbox.caxplan(&["resume", "--last"]).expect_code(0);
+    assert_eq!(
+        effects(&sandbox),
+        ["+first", "+second", "+third"],
+        "nothing twice"
+    );
+
+    let mut rollback = sandbox.start_caxplan(&["rollback", "--last"]);
+    wait_until("the undo of the second", super::LIMIT, || {
+        effects(&sandbox).iter().any(|effect| effect == "-second")
+    });
+    rollback.kill();
+    assert_eq!(runs(&sandbox)[0]["status"], "interrupted");
+    sandbox.file("undo", "");
+    sandbox.caxplan(&["resume", "--last"]).expect_code(3);
+    assert_eq!(effects(&sandbox)[3..], ["-third", "-second", "-first"]);
+    sandbox.caxplan(&["verify", "--last"]).expect_code(0);
+}
+
+/// A plan that runs another, whose second step must not act twice: it fails if it finds its own effect.
+fn not_idempotent(probe: &str) -> Sandbox {
+    let sandbox = sandbox("phases: [{name: project, steps: [{id: vpc, run: child.yaml}]}]\n");
+    let text = format!(
+        "
+phases:
+  - name: create
+    steps:
+      - {{id: router, action: shell.run, with: {{script: echo router >> effects}}}}
+      - id: subnet
+        action: shell.run
+        with: {{script: 'if grep -q subnet effects; then echo it overlaps with an existing one >&2; exit 1; fi; echo subnet >> effects; sleep 987659'}}
+{probe}
+      - {{id: firewall, action: shell.run, with: {{script: echo firewall >> effects}}}}
+"
+    );
+    sandbox.file("child.yaml", &text);
+    let mut run = start_until(&sandbox, "subnet");
+    run.kill();
+    sandbox
+}
+
+/// omicron#6069: after a restart a node of a subsaga was executed again, found what it had made itself, and took it for a conflict.
+#[test]
+fn omicron_6069_what_a_lost_attempt_has_made_is_not_made_again() {
+    let probe = "        probe: {action: shell.run, with: {script: grep -q subnet effects, changes: false, ok_codes: [0, 1]}, done_when: output.exit_code == 0}";
+    let sandbox = not_idempotent(probe);
+    sandbox.caxplan(&["resume", "--last"]).expect_code(0);
+    assert_eq!(effects(&sandbox), ["router", "subnet", "firewall"]);
+}
+
+/// omicron#6069: where nothing can tell, a person is asked; nothing is tried blindly.
+#[test]
+fn omicron_6069_where_nobody_can_know_a_person_is_asked() {
+    let sandbox = not_idempotent("");
+    sandbox
+        .caxplan(&["resume", "--last"])
+        .expect_code(5)
+        .expect_text("project/vpc/create/subnet is in doubt");
+    assert_eq!(effects(&sandbox), ["router", "subnet"]);
+    sandbox
+        .caxplan(&["resume", "--last", "--in-doubt=assume-done"])
+        .expect_code(0);
+    assert_eq!(effects(&sandbox), ["router", "subnet", "firewall"]);
 }

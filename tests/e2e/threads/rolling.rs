@@ -90,3 +90,65 @@ phases:
     sandbox.caxplan(&["run", "plan.yaml"]).expect_code(0);
     assert_eq!(effects(&sandbox), ["down", "up"].repeat(4));
 }
+
+/// A rolling reboot of three nodes; the second one can never be drained.
+fn reboots(drain: &str) -> Sandbox {
+    sandbox(&format!(
+        r#"
+lock: {{name: reboots, if_held: refuse}}
+inventory: {{targets: {{n1: {{}}, n2: {{}}, n3: {{}}}}}}
+phases:
+  - name: roll
+    steps:
+      - foreach: {{var: node, in: "{{{{ targets() }}}}", max_failures: 1}}
+        steps:
+          - block:
+              - id: drain
+                action: shell.run
+                target: "{{{{ node.name }}}}"
+                timeout: 2s
+                with: {{script: 'echo cordon {{{{ node.name }}}} >> effects; test {{{{ node.name }}}} != n2 || sleep 987660'}}
+                {drain}
+              - {{id: reboot, action: shell.run, target: "{{{{ node.name }}}}", with: {{script: 'echo reboot {{{{ node.name }}}} >> effects'}}}}
+            always:
+              - {{id: uncordon, action: shell.run, target: "{{{{ node.name }}}}", with: {{script: 'echo uncordon {{{{ node.name }}}} >> effects'}}}}
+"#
+    ))
+}
+
+/// kured#82: a node that could not be drained, because of a disruption budget, was tried for ever; it stayed cordoned, and no other
+/// node was rebooted for the lock that it held.
+#[test]
+fn kured_82_a_node_that_cannot_be_drained_is_given_back_and_the_others_go_on() {
+    let sandbox = reboots("");
+    sandbox
+        .caxplan(&["run", "plan.yaml"])
+        .expect_code(0)
+        .expect_text("roll/n2/block/drain failed");
+    let all = effects(&sandbox);
+    assert_eq!(
+        all,
+        [
+            "cordon n1",
+            "reboot n1",
+            "uncordon n1",
+            "cordon n2",
+            "uncordon n2",
+            "cordon n3",
+            "reboot n3",
+            "uncordon n3"
+        ]
+    );
+    sandbox
+        .caxplan(&["run", "plan.yaml", "--limit", "n1"])
+        .expect_code(0);
+    assert_eq!(effects(&sandbox).len(), all.len() + 3, "the lock is free");
+}
+
+/// kured#82: the wish to reboot it anyway, as a choice.
+#[test]
+fn kured_82_a_plan_may_say_that_a_failed_drain_does_not_matter() {
+    let sandbox = reboots("on_failure: continue");
+    sandbox.caxplan(&["run", "plan.yaml"]).expect_code(0);
+    assert_eq!(effects(&sandbox)[3..6], ["cordon n2", "reboot n2", "uncordon n2"]);
+}
