@@ -125,8 +125,9 @@ fn every_example_runs_as_it_says() {
 
 /// Examples that need more than a row can say, and the module beside this one that runs them.
 const ELSEWHERE: &[&str] = &[
-    "http.yaml", // adapters: it needs a service
-    "s3.yaml",   // s3: likewise
+    "http.yaml",  // adapters: it needs a service
+    "s3.yaml",    // s3: likewise
+    "hosts.yaml", // systemd: it needs hosts
 ];
 
 #[test]

@@ -297,3 +297,39 @@ fn a_unit_that_finds_no_room_is_left_as_it_was() {
     run(&sandbox, &write).expect_code(0);
     assert_ne!(said(host, "cat /etc/systemd/system/app.service"), before);
 }
+
+#[test]
+fn the_example_with_hosts_does_what_it_says() {
+    let (fleet, sandbox) = (Fleet::new(2), Sandbox::new());
+    let inventory = sandbox.path().join("hosts.yaml");
+    fleet.inventory(&inventory, "ops");
+    let plan = caxton_tests::root().join("examples/features/hosts.yaml");
+    let run = |command: &str, more: &[&str]| {
+        let (plan, inventory) = (plan.display().to_string(), inventory.display().to_string());
+        sandbox.caxplan(&[&[command, &plan, "--inventory", &inventory], more].concat())
+    };
+    let is_there = "test -e /srv/caxplan-example -o -e /etc/systemd/system/caxplan-example.service";
+
+    run("preview", &[])
+        .expect_code(0)
+        .expect_text("would make the folder node-1:/srv/caxplan-example");
+    // A host refuses the settings: what the first one got goes away again.
+    run("run", &["-p", "port=99999"]).expect_code(3);
+    for host in fleet.hosts() {
+        host.run(is_there).expect_code(1);
+    }
+    run("run", &[]).expect_code(0);
+    for host in fleet.hosts() {
+        assert_eq!(
+            said(
+                host,
+                "systemctl is-active caxplan-example; systemctl is-enabled caxplan-example"
+            ),
+            "active\nenabled"
+        );
+    }
+    // All is as it should be: a second time only the restart changes something.
+    run("preview", &["--limit", "node-2"])
+        .expect_code(0)
+        .expect_text("1 would change something");
+}
