@@ -126,7 +126,15 @@ phases:
         "child.yaml",
         "params: {name: {}}\nphases: [{name: work, steps: [{file.write: {path: in-child, content: 'so: {{ params.name }}'}}]}]\n",
     );
-    for data in ["<% @% >", "{{ @ }", "{% if", "{{ }}", "}}"] {
+    for data in [
+        "<% @% >",
+        "{{ @ }",
+        "{% if",
+        "{{ }}",
+        "}}",
+        "{{ 6 * 7 }}",
+        "{{ run.id }}",
+    ] {
         let given = serde_json::json!({ "name": data });
         sandbox
             .caxplan(&["run", "plan.yaml", "-p", &format!("data={given}")])

@@ -448,7 +448,7 @@ fn dagu_2040_what_a_killed_engine_left_is_ended_and_can_be_removed() {
 phases:
   - name: work
     steps:
-      - {id: slow, action: shell.run, with: {script: 'echo $$ > pid; echo begun >> effects; exec sleep 987657'}, rollback: {shell.run: {script: echo undone >> effects}}}
+      - {id: slow, action: shell.run, with: {script: 'setsid sleep 987657 & echo $! > pid; echo begun >> effects; wait'}, rollback: {shell.run: {script: echo undone >> effects}}}
 ",
     );
     let mut run = start_until(&sandbox, "begun");
@@ -458,6 +458,7 @@ phases:
             .unwrap_or_default()
             .contains("987657")
     };
+    wait_until("the program in place of the shell", LIMIT, is_at_work);
     run.kill();
     assert_eq!(runs(&sandbox)[0]["status"], "interrupted");
     assert!(is_at_work(), "nobody has ended it yet");

@@ -27,10 +27,8 @@ pub(super) struct Given {
 impl Given {
     /// All parameters as a template for a list of one item.
     pub(super) fn late_items(&self) -> Result<String, String> {
-        let known = self
-            .known
-            .iter()
-            .filter_map(|(name, value)| Some((name, expression(value)?)));
+        // JSON is an expression, and what its texts hold is no template.
+        let known = self.known.iter().map(|(name, value)| (name, literal(value)));
         let late = self.late.iter().map(|(name, value)| (name, value.clone()));
         let fields: Vec<String> = known
             .chain(late)
@@ -197,12 +195,12 @@ impl Lowering<'_, '_> {
         }
     }
 
-    /// A value as it is written, with what can be evaluated now evaluated.
+    /// A value with all of it evaluated, if that can be done now; else as it is written. Data that looks like a template is left
+    /// to the run too, which never reads a value as one.
     fn written(&mut self, yaml: &Yaml) -> Value {
         let value = param::value_of(yaml);
-        match &yaml.kind {
-            Kind::Scalar { .. } | Kind::List(_) | Kind::Map(_) => self.settler.deep(value, yaml, self.report),
-        }
+        let settled = self.settler.deep(value.clone(), yaml, self.report);
+        if holds_template(&settled) { value } else { settled }
     }
 }
 
@@ -283,25 +281,44 @@ pub fn hand_over(root: &mut Map, secrets: Map) {
     }
 }
 
+/// A value as an expression that yields it.
+fn literal(value: &Value) -> String {
+    match value {
+        Value::Null => "none".to_owned(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
+        Value::Array(items) => list(items.iter().map(literal)),
+        Value::Object(fields) => mapping(fields.iter().map(|(name, value)| (name, literal(value)))),
+    }
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    format!("[{}]", items.collect::<Vec<_>>().join(", "))
+}
+
+fn mapping<'a>(fields: impl Iterator<Item = (&'a String, String)>) -> String {
+    let fields: Vec<String> = fields
+        .map(|(name, value)| format!("{}: {value}", Value::from(name.as_str())))
+        .collect();
+    // A space, for two braces would end the template.
+    format!("{{{} }}", fields.join(", "))
+}
+
 /// A value as an expression of templates; `None` if a text in it is none.
 fn expression(value: &Value) -> Option<String> {
-    let parts = |open: &str, parts: Vec<String>, close: &str| format!("{open}{}{close}", parts.join(", "));
     Some(match value {
-        Value::Null => "none".to_owned(),
         Value::String(text) if is_template(text) => format!("({})", as_expression(text)?),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
         Value::Array(items) => {
             let items: Option<Vec<String>> = items.iter().map(expression).collect();
-            parts("[", items?, "]")
+            list(items?.into_iter())
         }
         Value::Object(fields) => {
-            let field = |(name, value): (&String, &Value)| {
-                let name = Value::from(name.as_str());
-                Some(format!("{name}: {}", expression(value)?))
-            };
-            let fields: Option<Vec<String>> = fields.iter().map(field).collect();
-            parts("{", fields?, " }")
+            let fields: Option<Vec<_>> = fields
+                .iter()
+                .map(|(name, value)| Some((name, expression(value)?)))
+                .collect();
+            mapping(fields?.into_iter())
         }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => literal(value),
     })
 }
 

@@ -451,6 +451,7 @@ fn expand(graph: &mut Graph, settler: &Settler, report: &mut Report) {
     while at < graph.nodes.len() {
         let index = NodeIndex(u32::try_from(at).unwrap_or(u32::MAX));
         if let NodeKind::Foreach(foreach) = &graph.nodes[at].kind {
+            let is_list = matches!(foreach.items, Items::Known(_));
             let items = match &foreach.items {
                 Items::Known(items) => Some(Ok(items.clone())),
                 Items::Template(template) => {
@@ -465,7 +466,8 @@ fn expand(graph: &mut Graph, settler: &Settler, report: &mut Report) {
             };
             let span = report.span_at(&graph.nodes[at].source);
             match items {
-                Some(Ok(items)) if items.iter().any(holds_template) => {
+                // What a template has yielded is data, whatever it looks like.
+                Some(Ok(items)) if is_list && items.iter().any(holds_template) => {
                     let message = "an item depends on the run: write the whole list as one template";
                     report.error("known-too-late", span, message);
                 }

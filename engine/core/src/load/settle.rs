@@ -118,10 +118,12 @@ impl Settler {
         Ok(map.remove("value").unwrap_or_default())
     }
 
-    /// A text: evaluated if possible, else as it is.
+    /// A text: evaluated if possible, else as it is. Data that looks like a template would be taken for one later, and is left
+    /// to the run.
     pub(super) fn text(&self, text: &Spanned<ShortText>, report: &mut Report) -> String {
         match self.value(&text.value, &Map::new()) {
             None => text.value.to_string(),
+            Some(Ok(Value::String(value))) if is_template(&value) => text.value.to_string(),
             Some(Ok(Value::String(value))) => value,
             Some(Ok(value)) => value.to_string(),
             Some(Err(message)) => {
