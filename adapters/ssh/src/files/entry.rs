@@ -366,7 +366,7 @@ impl SshFile {
         Ok(json!({ "path": path, "state": self.state }))
     }
 
-    async fn try_undo(&self, remote: &Remote, before: &EntryBefore) -> Result<Outcome, Ended> {
+    async fn try_undo(&self, remote: &Remote, before: &EntryBefore, call: &Call) -> Result<Outcome, Ended> {
         let path = remote.resolve(&self.path).await.map_err(nothing_done)?;
         if self.state == FileState::Moved && !matches!(before.entry, Before::Absent {}) {
             let to = remote
@@ -394,7 +394,7 @@ impl SshFile {
             };
         }
         if self.state == FileState::Directory {
-            return folder::undo(remote, &path, &before.entry, &before.missing).await;
+            return folder::undo(remote, &path, &before.entry, &before.missing, call).await;
         }
         Ok(restore(remote, &path, &before.entry).await)
     }
@@ -517,7 +517,7 @@ impl ActionThrough<Connections> for SshFile {
             let before: EntryBefore = Before::parse(&self.path, before)?;
             let remote = self.remote(through, call, context).await?;
             Ok::<_, Fault>(
-                self.try_undo(&remote, &before)
+                self.try_undo(&remote, &before, call)
                     .await
                     .unwrap_or_else(|ended| *ended),
             )

@@ -3,8 +3,9 @@
 use super::before::{Before, restore};
 use super::fault::{Ended, Fault, nothing_done, perhaps_done};
 use super::owner::Owner;
-use super::place::{Attributes, Beside, Kind, Meta, Place, split};
+use super::place::{Attributes, Beside, Kind, Meta, Place, is_kept, split};
 use super::remote::Remote;
+use super::tree::unmake;
 use caxplan_adapter::{Call, Change};
 use caxplan_model::{Cause, FailureKind, Outcome, Value};
 
@@ -123,12 +124,14 @@ impl Work {
     }
 }
 
-/// Removes the folders that were not there before, or gives the folder back its mode and owner.
+/// Removes the folders that were not there before, or gives the folder back its mode and owner. One in which undone steps of this
+/// run have left what they keep is renamed as these are, with all that is kept.
 pub(super) async fn undo(
     place: &dyn Place,
     path: &str,
     before: &Before,
     missing: &[String],
+    call: &Call,
 ) -> Result<Outcome, Ended> {
     if missing.is_empty() {
         return Ok(restore(place, path, before).await);
@@ -138,7 +141,8 @@ pub(super) async fn undo(
         if place.look(folder).await.map_err(nothing_done)?.is_none() {
             continue;
         }
-        let inside = place.list(folder).await.map_err(nothing_done)?.len();
+        let names = place.list(folder).await.map_err(nothing_done)?;
+        let inside = names.iter().filter(|(name, _)| !is_kept(name, call)).count();
         if inside > 0 {
             let cause = Cause::new(
                 FailureKind::Conflict,
@@ -154,7 +158,11 @@ pub(super) async fn undo(
                 nothing_done(cause)
             });
         }
-        place.remove_folder(folder).await.map_err(perhaps_done)?;
+        if names.is_empty() {
+            place.remove_folder(folder).await.map_err(perhaps_done)?;
+        } else {
+            unmake(place, folder, call).await?;
+        }
         changed = true;
     }
     Ok(match changed {

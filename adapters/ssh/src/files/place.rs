@@ -111,6 +111,12 @@ pub(super) fn split(path: &str) -> Option<(&str, &str)> {
 /// The longest part of a name that goes into the name of something beside it: most file systems allow 255 bytes.
 const NAME_MAX: usize = 200;
 
+/// Whether a name is one under which a step of this call's run keeps something.
+pub(super) fn is_kept(name: &str, call: &Call) -> bool {
+    let of_run = format!(".caxplan-{}", short_hash(call.run.as_str()));
+    name.starts_with('.') && name.ends_with(".old") && name.contains(&of_run)
+}
+
 /// Names for what lies beside a path for a while. They are the same for every attempt of a step of a run.
 #[derive(Clone, Debug)]
 pub(super) struct Beside {

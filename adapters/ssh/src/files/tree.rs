@@ -4,7 +4,7 @@ mod apply;
 mod listing;
 mod transfer;
 
-pub(super) use apply::undo;
+pub(super) use apply::{undo, unmake};
 
 use super::before::{Before, remove_all, tidy};
 use super::fault::{Ended, Fault, nothing_done, perhaps_done};

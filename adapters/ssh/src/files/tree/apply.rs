@@ -263,7 +263,8 @@ pub(in crate::files) async fn undo(place: &dyn Place, root: &str, before: &Befor
     work.await.unwrap_or_else(|ended| *ended)
 }
 
-async fn unmake(place: &dyn Place, root: &str, call: &Call) -> Result<Outcome, Ended> {
+/// Takes a folder away that was not there before: it and what lies in it are kept beside it. Idempotent.
+pub(in crate::files) async fn unmake(place: &dyn Place, root: &str, call: &Call) -> Result<Outcome, Ended> {
     let unchanged = Outcome::Unchanged { output: Value::Null };
     if place.look(root).await.map_err(nothing_done)?.is_none() {
         return Ok(unchanged);
