@@ -145,6 +145,24 @@ phases:
     }
 }
 
+/// st2#5956: what a person is asked shows such data, and what must be a duration refuses it.
+#[test]
+fn st2_5956_data_that_looks_like_a_template_is_shown_or_refused_and_never_evaluated() {
+    let with = |step: &str| {
+        sandbox(&format!(
+            "params: {{data: {{type: string, required: true}}}}\nphases: [{{name: work, steps: [{step}]}}]\n"
+        ))
+    };
+    with("{id: ask, approve: 'Go on with {{ params.data }}?'}")
+        .caxplan(&["run", "plan.yaml", "-p", "data={{ 6 * 7 }}"])
+        .expect_code(5)
+        .expect_text("Go on with {{ 6 * 7 }}?");
+    with("{id: pause, wait: '{{ params.data }}'}")
+        .caxplan(&["run", "plan.yaml", "-p", "data={{ 1 }}ms"])
+        .expect_code(2)
+        .expect_text("expected a duration");
+}
+
 /// orquesta#184: a task over a list whose action was indented too far, so that it belonged to the list, passed the inspection.
 #[test]
 fn orquesta_184_an_action_that_is_indented_into_the_loop_s_list_is_an_error() {

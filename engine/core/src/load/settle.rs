@@ -118,12 +118,10 @@ impl Settler {
         Ok(map.remove("value").unwrap_or_default())
     }
 
-    /// A text: evaluated if possible, else as it is. Data that looks like a template would be taken for one later, and is left
-    /// to the run.
+    /// A text: evaluated if possible, else as it is.
     pub(super) fn text(&self, text: &Spanned<ShortText>, report: &mut Report) -> String {
         match self.value(&text.value, &Map::new()) {
             None => text.value.to_string(),
-            Some(Ok(Value::String(value))) if is_template(&value) => text.value.to_string(),
             Some(Ok(Value::String(value))) => value,
             Some(Ok(value)) => value.to_string(),
             Some(Err(message)) => {
@@ -133,12 +131,12 @@ impl Settler {
         }
     }
 
-    /// A duration: evaluated and checked if possible, else as it is.
+    /// A duration: evaluated and checked if possible, else as it is. What it was evaluated to is no template, whatever it looks
+    /// like.
     pub(super) fn duration(&self, text: &Spanned<ShortText>, report: &mut Report) -> String {
         let settled = self.text(text, report);
-        if !is_template(&settled)
-            && let Err(error) = settled.parse::<Duration>()
-        {
+        let waits = is_template(&settled) && settled == text.value.as_str();
+        if !waits && let Err(error) = settled.parse::<Duration>() {
             report.error(
                 "template-value",
                 text.span,
