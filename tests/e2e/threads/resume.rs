@@ -321,7 +321,7 @@ fn twenty(sandbox: &Sandbox) {
         )
     };
     let steps: String = (1..=20).map(step).collect();
-    let text = format!("params: {{name: {{}}}}\nphases:\n  - name: work\n    steps:\n{steps}");
+    let text = format!("params: {{name: {{}}}}\nphases:\n  - name: tasks\n    steps:\n{steps}");
     sandbox.file("child.yaml", &text);
 }
 
@@ -341,7 +341,7 @@ phases:
     sandbox
         .caxplan(&["run", "plan.yaml"])
         .expect_code(1)
-        .expect_text("around/task1/work/task-19");
+        .expect_text("around/task1/tasks/task-19");
     assert_eq!(effects(&sandbox).len(), 18);
     sandbox.file("fixed", "");
     sandbox.caxplan(&["resume", "--last"]).expect_code(0);
@@ -374,7 +374,7 @@ phases:
     sandbox
         .caxplan(&["resume", "--last"])
         .expect_code(0)
-        .expect_text("around/parallel/bad/work/task-19 (attempt 2)");
+        .expect_text("around/parallel/bad/tasks/task-19 (attempt 2)");
     assert_eq!(effects(&sandbox)[38..], ["bad-19", "bad-20"]);
 }
 
