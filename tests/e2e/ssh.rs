@@ -139,7 +139,7 @@ fn a_command_killed_with_its_engine_is_in_doubt_until_a_person_decides() {
     sandbox.file(
         "plan.yaml",
         &format!(
-            "inventory: fleet.yaml\nphases:\n  - name: work\n    steps:\n      - id: charge\n        target: h1\n        action: ssh.run\n        with: {{script: 'echo charged >> {folder}/effects; sleep 100'}}\n"
+            "inventory: fleet.yaml\nphases:\n  - name: work\n    steps:\n      - id: charge\n        target: h1\n        action: ssh.run\n        with: {{script: 'echo charged >> {folder}/effects; sleep 100417'}}\n"
         ),
     );
     let mut run = sandbox.start_caxplan(&["run", "plan.yaml"]);
@@ -150,7 +150,7 @@ fn a_command_killed_with_its_engine_is_in_doubt_until_a_person_decides() {
     // The host's processes die too: shell, command and all.
     let killed = fleet
         .ssh(0)
-        .arg("pkill -KILL -f '[s]leep 100$'; pkill -KILL -f '[e]cho charged'; true")
+        .arg("pkill -KILL -f '[s]leep 100417$'; pkill -KILL -f '[e]cho charged'; true")
         .status();
     assert!(killed.expect("ssh is installed").success());
     sandbox

@@ -81,6 +81,17 @@ impl Failure {
         self
     }
 
+    /// The same failure, with another command that can be given.
+    pub(crate) fn or(mut self, command: &str, does: &str) -> Self {
+        let before = self
+            .hint
+            .take()
+            .map(|hint| format!("{hint}; or "))
+            .unwrap_or_default();
+        self.hint = Some(format!("{before}`{command}` {does}"));
+        self
+    }
+
     /// What went wrong, in one line.
     pub(crate) fn message(&self) -> &str {
         &self.message
@@ -134,13 +145,18 @@ impl From<LockError> for Failure {
             | LockError::StillHeld { holder, .. }
             | LockError::RunIsGoingOn { holder, .. } => {
                 let run = holder.as_ref().map_or("--last", |holder| holder.run.as_str());
+                let hint = if holder.as_ref().is_some_and(|holder| holder.waits) {
+                    format!("`caxplan show {run}` shows what it waits for; `caxplan cancel {run}` ends it")
+                } else {
+                    format!(
+                        "`caxplan show {run}` shows where it stands; a dead holder's lock is free by itself"
+                    )
+                };
                 Self {
                     code: LOCKED,
                     ..failure
                 }
-                .hint(format!(
-                    "`caxplan show {run}` shows where it stands; a dead holder's lock is free by itself"
-                ))
+                .hint(hint)
             }
             LockError::File { .. } => failure,
         }

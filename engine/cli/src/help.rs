@@ -209,6 +209,10 @@ const HELP: &[Help] = &[
                 "caxplan cancel --last",
                 "running steps end, none starts, the run is over",
             ),
+            (
+                "caxplan cancel 01kb",
+                "a run that waits, or whose engine died, is over after its clean-up",
+            ),
             ("caxplan cancel 01kb --abort", "abort what is running, too"),
         ],
         codes: JOURNAL_CODES,

@@ -13,14 +13,15 @@ mod record;
 mod schedule;
 mod shared;
 mod span;
+mod step;
 mod target;
 mod time;
 mod well_formed;
 
 pub use action::{ActionCall, ActionName, ActionSpec, Effect, UndoSupport};
 pub use graph::{
-    ActionStep, Check, Checklist, ChildPlan, Foreach, Graph, HandedSecret, Header, Invariant, Items, Node,
-    NodeIndex, NodeKind, Notification, OnFailure, PhaseMark, Probe, Retry, Rolling, Undo, Watch,
+    ChildPlan, Foreach, Graph, HandedSecret, Header, Invariant, Items, Node, NodeIndex, NodeKind,
+    Notification, PhaseMark, Rolling,
 };
 pub use id::{AttemptNo, CheckpointName, Digest, LockName, RunId, StepId};
 pub use lock::{IfHeld, LockPolicy};
@@ -29,6 +30,7 @@ pub use record::{Answer, InDoubtPolicy, Record, RecordSeq, RunEnd, UndoEnd, Wait
 pub use schedule::{Misfire, Overlap, Schedule};
 pub use shared::SharedMap;
 pub use span::{Location, Span};
+pub use step::{ActionStep, Check, Checklist, OnFailure, Probe, Retry, Undo, Watch};
 pub use target::Target;
 pub use time::{Duration, ParseDurationError, Timestamp};
 

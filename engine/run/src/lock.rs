@@ -1,10 +1,14 @@
-//! Locks that a run holds for as long as its engine lives.
+//! Locks that a run holds for as long as its engine lives, and while it waits for a person.
 //!
 //! A lock is a file that the engine has locked (`flock`). The kernel lets go of it when the engine dies, however it dies,
 //! so a dead holder's lock is free at once, and a living holder's is never taken away.
+//!
+//! An engine that leaves its run waiting for a person leaves the file, with the run's name in it. As long as the journal says
+//! that this run waits, the lock is its own. What it has begun is not finished, so nobody else may begin beside it.
 
 use crate::StateDir;
-use caxplan_model::{Digest, Duration, IfHeld, LockName, LockPolicy, RunId, Timestamp};
+use crate::journal::Journal;
+use caxplan_model::{Digest, Duration, IfHeld, LockName, LockPolicy, RunEnd, RunId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -22,6 +26,9 @@ pub struct Holder {
     pub pid: u32,
     /// Since when.
     pub since: Timestamp,
+    /// Whether that engine has left the run, which waits for a person.
+    #[serde(skip)]
+    pub waits: bool,
 }
 
 /// Why a lock could not be taken.
@@ -68,16 +75,22 @@ fn describe(holder: Option<&Holder>) -> String {
         return String::new();
     };
     let since = crate::clock::utc(holder.since);
+    let who = if holder.waits {
+        "which waits for a person".to_owned()
+    } else {
+        format!("process {}", holder.pid)
+    };
     format!(
-        " by run {} of `{}`, process {}, since {since}",
-        holder.run, holder.plan, holder.pid
+        " by run {} of `{}`, {who}, since {since}",
+        holder.run, holder.plan
     )
 }
 
 /// Locks that are held. Dropping them lets them go.
 #[derive(Debug, Default)]
 pub struct Locks {
-    held: Vec<Lock>,
+    run: Option<Lock>,
+    named: Vec<Lock>,
 }
 
 #[derive(Debug)]
@@ -85,12 +98,26 @@ struct Lock {
     // Keeps the lock for as long as it is open; the program's children do not inherit it.
     _file: File,
     path: PathBuf,
+    /// Whether the file stays, for a run that waits.
+    stays: bool,
+}
+
+impl Lock {
+    fn of(file: File, path: PathBuf) -> Self {
+        Self {
+            _file: file,
+            path,
+            stays: false,
+        }
+    }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // While it is still locked: whoever opened it in between sees that it is gone and opens a new one.
-        let _ = std::fs::remove_file(&self.path);
+        if !self.stays {
+            // While it is still locked: whoever opened it in between sees that it is gone and opens a new one.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -98,9 +125,9 @@ impl Locks {
     /// Takes the lock of the run itself, which a second engine for the same run would need.
     pub fn take_run(&mut self, dir: &StateDir, holder: &Holder) -> Result<(), LockError> {
         let path = run_path(dir, &holder.run);
-        match take(path, holder)? {
+        match take(dir, path, holder)? {
             Ok(lock) => {
-                self.held.push(lock);
+                self.run = Some(lock);
                 Ok(())
             }
             Err(other) => Err(LockError::RunIsGoingOn {
@@ -111,16 +138,17 @@ impl Locks {
     }
 
     /// Takes the locks that a plan names, in the order of their names, so that two runs that want the same ones cannot
-    /// each hold a part. What was taken before an error is let go with `self`.
+    /// each hold a part. `holders` runs may hold each of them at once. What was taken before an error is let go with `self`.
     pub fn take_named(
         &mut self,
         dir: &StateDir,
         names: &[LockName],
+        holders: u32,
         holder: &Holder,
     ) -> Result<(), LockError> {
         for name in in_order(names) {
-            match take(dir.locks().join(file_name(name)), holder)? {
-                Ok(lock) => self.held.push(lock),
+            match take_place(dir, name, holders, holder)? {
+                Ok(lock) => self.named.push(lock),
                 Err(other) => {
                     return Err(LockError::Held {
                         name: name.to_string(),
@@ -149,16 +177,15 @@ impl Locks {
         tell: &mut (dyn FnMut(&LockError) + Send),
     ) -> Result<(), LockError> {
         if policy.if_held != IfHeld::Queue {
-            return self.take_named(dir, names, holder);
+            return self.take_named(dir, names, policy.holders, holder);
         }
         let wait_max = policy.wait_max;
         let deadline = wait_max
             .map(|wait| tokio::time::Instant::now() + std::time::Duration::from_millis(wait.as_millis()));
         for name in in_order(names) {
-            let path = dir.locks().join(file_name(name));
-            let holder_now = match take(path.clone(), holder)? {
+            let holder_now = match take_place(dir, name, policy.holders, holder)? {
                 Ok(lock) => {
-                    self.held.push(lock);
+                    self.named.push(lock);
                     continue;
                 }
                 Err(holder_now) => holder_now,
@@ -167,29 +194,30 @@ impl Locks {
                 name: name.to_string(),
                 holder: holder_now,
             });
-            let file_error = |source| LockError::File {
-                path: path.clone(),
-                source,
+            let waited = match policy.holders {
+                1 => wait_for(dir, place(dir, name, 0), holder, deadline).await,
+                holders => wait_for_place(dir, name, holders, holder, deadline).await,
             };
-            let Some(mut file) = wait_for(&path, deadline).await.map_err(file_error)? else {
-                let holder = open(&path).ok().and_then(|mut file| read_holder(&mut file));
-                return Err(LockError::StillHeld {
-                    name: name.to_string(),
-                    holder,
-                    waited: wait_max.unwrap_or_default(),
-                });
-            };
-            write_holder(
-                &mut file,
-                &Holder {
-                    since: crate::clock::now(),
-                    ..holder.clone()
-                },
-            )
-            .map_err(file_error)?;
-            self.held.push(Lock { _file: file, path });
+            match waited? {
+                Ok(lock) => self.named.push(lock),
+                Err(holder) => {
+                    return Err(LockError::StillHeld {
+                        name: name.to_string(),
+                        holder,
+                        waited: wait_max.unwrap_or_default(),
+                    });
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Lets go of everything but the right to the locks that a plan names, which stays with the run: it waits for a
+    /// person, and the journal says so.
+    pub(crate) fn leave_waiting(mut self) {
+        for lock in &mut self.named {
+            lock.stays = true;
+        }
     }
 }
 
@@ -228,12 +256,13 @@ impl Claim {
 
 impl Holder {
     /// This process, for a run of the plan of this name, from now on.
-    pub(crate) fn this_process(run: &RunId, plan: &str) -> Self {
+    pub fn this_process(run: &RunId, plan: &str) -> Self {
         Self {
             run: run.clone(),
             plan: plan.to_owned(),
             pid: std::process::id(),
             since: crate::clock::now(),
+            waits: false,
         }
     }
 }
@@ -251,25 +280,88 @@ fn run_path(dir: &StateDir, run: &RunId) -> PathBuf {
     dir.locks().join(format!("run-{run}.lock"))
 }
 
-/// Waits until this process has locked the file at `path`, or until `deadline`. The kernel serves those who wait in the
-/// order in which they came, as far as none of them comes anew because the last holder removed the file.
+/// How often it is looked whether a run that keeps its lock still waits for a person.
+const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// How often it is looked whether one of several places of a lock is free.
+const PLACE_EVERY: std::time::Duration = std::time::Duration::from_millis(200);
+
+/// Waits until the lock of the file at `path` is taken for `holder`, or until `deadline`. The kernel serves those who wait in
+/// the order in which they came, as far as none of them comes anew because the last holder removed the file, and none waits
+/// for a run that itself waits for a person.
 ///
-/// Answers `None` at the deadline. A thread goes on waiting then and lets the lock go at once when it gets it.
-async fn wait_for(path: &Path, deadline: Option<tokio::time::Instant>) -> std::io::Result<Option<File>> {
-    let path = path.to_owned();
+/// Answers who holds it at the deadline. A thread goes on waiting then and lets the lock go at once when it gets it.
+async fn wait_for(
+    dir: &StateDir,
+    path: PathBuf,
+    holder: &Holder,
+    deadline: Option<tokio::time::Instant>,
+) -> Result<Result<Lock, Option<Holder>>, LockError> {
+    let taken = lock_file(dir, &path, holder, deadline).await;
+    let file = taken.map_err(|source| LockError::File {
+        path: path.clone(),
+        source,
+    })?;
+    Ok(match file {
+        Some(file) => Ok(Lock::of(file, path)),
+        None => Err(open(&path).ok().and_then(|file| holder_in(dir, file))),
+    })
+}
+
+/// The same for a lock of which several runs may hold a place: whoever looks when one is free has it.
+async fn wait_for_place(
+    dir: &StateDir,
+    name: &LockName,
+    holders: u32,
+    holder: &Holder,
+    deadline: Option<tokio::time::Instant>,
+) -> Result<Result<Lock, Option<Holder>>, LockError> {
+    loop {
+        let holder = Holder {
+            since: crate::clock::now(),
+            ..holder.clone()
+        };
+        let taken = take_place(dir, name, holders, &holder)?;
+        let is_over = deadline.is_some_and(|deadline| tokio::time::Instant::now() >= deadline);
+        if taken.is_ok() || is_over {
+            return Ok(taken);
+        }
+        tokio::time::sleep(PLACE_EVERY).await;
+    }
+}
+
+/// Locks the file at `path` and writes the holder into it; `None` at the deadline.
+async fn lock_file(
+    dir: &StateDir,
+    path: &Path,
+    holder: &Holder,
+    deadline: Option<tokio::time::Instant>,
+) -> std::io::Result<Option<File>> {
+    let (dir, path, holder) = (dir.clone(), path.to_owned(), holder.clone());
     let (sender, receiver) = tokio::sync::oneshot::channel();
     let wait = move || {
-        let wait = || -> std::io::Result<File> {
+        let file = || -> std::io::Result<File> {
             loop {
-                let file = open(&path)?;
+                let mut file = open(&path)?;
                 file.lock()?;
-                if is_still_at(&file, &path) {
+                if !is_still_at(&file, &path) {
+                    continue;
+                }
+                if sender.is_closed() {
                     return Ok(file);
                 }
+                if kept_by(&dir, &mut file, &holder.run).is_none() {
+                    let since = crate::clock::now();
+                    write_holder(&mut file, &Holder { since, ..holder })?;
+                    return Ok(file);
+                }
+                drop(file);
+                std::thread::sleep(LOOK_EVERY);
             }
         };
+        let file = file();
         // Nobody may be there any more to take it.
-        let _ = sender.send(wait());
+        let _ = sender.send(file);
     };
     // Not a task: the end of the runtime would wait for a task that blocks.
     std::thread::Builder::new().name("lock".to_owned()).spawn(wait)?;
@@ -302,8 +394,41 @@ fn write_holder(file: &mut File, holder: &Holder) -> std::io::Result<()> {
     file.write_all(text.as_bytes())
 }
 
-/// A file name that no other lock has, and that a person recognises.
-fn file_name(name: &LockName) -> String {
+/// The file of one of the places of a lock, of which most locks have one.
+fn place(dir: &StateDir, name: &LockName, number: u32) -> PathBuf {
+    let stem = file_stem(name);
+    dir.locks().join(match number {
+        0 => format!("{stem}.lock"),
+        number => format!("{stem}-{number}.lock"),
+    })
+}
+
+/// Takes one of the places of a lock: the one that the run itself has kept, else the first that is free. Answers who holds
+/// the first place if there is none.
+fn take_place(
+    dir: &StateDir,
+    name: &LockName,
+    holders: u32,
+    holder: &Holder,
+) -> Result<Result<Lock, Option<Holder>>, LockError> {
+    let is_own = |number: &u32| {
+        let file = File::open(place(dir, name, *number));
+        let left = file.ok().and_then(|mut file| read_holder(&mut file));
+        left.is_some_and(|left| left.run == holder.run)
+    };
+    let own = (0..holders).find(|number| holders > 1 && is_own(number));
+    let mut first = None;
+    for number in own.into_iter().chain(0..holders) {
+        match take(dir, place(dir, name, number), holder)? {
+            Ok(lock) => return Ok(Ok(lock)),
+            Err(other) => first = first.or(Some(other)),
+        }
+    }
+    Ok(Err(first.flatten()))
+}
+
+/// The beginning of a file name that no other lock has, and that a person recognises.
+fn file_stem(name: &LockName) -> String {
     const READABLE_CHARS_MAX: usize = 40;
     let readable: String = name
         .as_str()
@@ -317,17 +442,14 @@ fn file_name(name: &LockName) -> String {
             }
         })
         .collect();
-    format!(
-        "name-{readable}-{}.lock",
-        Digest::of(name.as_str().as_bytes()).short()
-    )
+    format!("name-{readable}-{}", Digest::of(name.as_str().as_bytes()).short())
 }
 
 /// How often a file is opened anew because its last holder removed it in between.
 const OPEN_ATTEMPTS_MAX: u32 = 100;
 
 /// Answers the lock, or who holds it.
-fn take(path: PathBuf, holder: &Holder) -> Result<Result<Lock, Option<Holder>>, LockError> {
+fn take(dir: &StateDir, path: PathBuf, holder: &Holder) -> Result<Result<Lock, Option<Holder>>, LockError> {
     let attempt = || -> std::io::Result<Result<Option<File>, Option<Holder>>> {
         let mut file = open(&path)?;
         match file.try_lock() {
@@ -338,12 +460,15 @@ fn take(path: PathBuf, holder: &Holder) -> Result<Result<Lock, Option<Holder>>, 
         if !is_still_at(&file, &path) {
             return Ok(Ok(None));
         }
+        if let Some(waiting) = kept_by(dir, &mut file, &holder.run) {
+            return Ok(Err(Some(waiting)));
+        }
         write_holder(&mut file, holder)?;
         Ok(Ok(Some(file)))
     };
     for _ in 0..OPEN_ATTEMPTS_MAX {
         match attempt() {
-            Ok(Ok(Some(file))) => return Ok(Ok(Lock { _file: file, path })),
+            Ok(Ok(Some(file))) => return Ok(Ok(Lock::of(file, path))),
             Ok(Ok(None)) => {}
             Ok(Err(other)) => return Ok(Err(other)),
             Err(source) => return Err(LockError::File { path, source }),
@@ -357,6 +482,26 @@ fn is_still_at(file: &File, path: &Path) -> bool {
         (Ok(open), Ok(named)) => open.ino() == named.ino() && open.dev() == named.dev(),
         _ => false,
     }
+}
+
+/// The other run that keeps the lock of this file, which no engine has locked: the one that the file names, if the journal
+/// says that it waits for a person. What a dead engine left behind keeps nothing.
+fn kept_by(dir: &StateDir, file: &mut File, run: &RunId) -> Option<Holder> {
+    let left = read_holder(file).filter(|left| left.run != *run)?;
+    is_waiting(dir, &left.run).then_some(Holder { waits: true, ..left })
+}
+
+/// Who has the lock of this file.
+fn holder_in(dir: &StateDir, mut file: File) -> Option<Holder> {
+    let holder = read_holder(&mut file)?;
+    let waits = is_waiting(dir, &holder.run);
+    Some(Holder { waits, ..holder })
+}
+
+/// A journal that cannot be read says no: whoever asks reads it again before anything starts.
+fn is_waiting(dir: &StateDir, run: &RunId) -> bool {
+    let summary = Journal::open(dir).and_then(|journal| journal.summary(run));
+    summary.is_ok_and(|summary| summary.is_some_and(|run| run.end == Some(RunEnd::Waiting)))
 }
 
 fn read_holder(file: &mut File) -> Option<Holder> {
@@ -378,6 +523,7 @@ mod tests {
             plan: "upgrade".to_owned(),
             pid: 4711,
             since: Timestamp(1_000),
+            waits: false,
         }
     }
 
@@ -387,9 +533,9 @@ mod tests {
         let dir = StateDir::at(folder.path()).expect("made");
         let names = [LockName::from("prod/eu"), LockName::from("db")];
         let mut first = Locks::default();
-        first.take_named(&dir, &names, &holder("01a")).expect("free");
+        first.take_named(&dir, &names, 1, &holder("01a")).expect("free");
         let error = Locks::default()
-            .take_named(&dir, &names[..1], &holder("01b"))
+            .take_named(&dir, &names[..1], 1, &holder("01b"))
             .expect_err("held");
         assert_eq!(
             error.to_string(),
@@ -397,7 +543,7 @@ mod tests {
         );
         drop(first);
         Locks::default()
-            .take_named(&dir, &names, &holder("01b"))
+            .take_named(&dir, &names, 1, &holder("01b"))
             .expect("free again");
     }
 
@@ -407,11 +553,14 @@ mod tests {
         let dir = StateDir::at(folder.path()).expect("made");
         let names = [LockName::from("db"), LockName::from("web")];
         let mut first = Locks::default();
-        first.take_named(&dir, &names[..1], &holder("01a")).expect("free");
+        first
+            .take_named(&dir, &names[..1], 1, &holder("01a"))
+            .expect("free");
 
         let queue = |wait_max: Option<Duration>| LockPolicy {
             if_held: IfHeld::Queue,
             wait_max,
+            holders: 1,
         };
         let mut told = Vec::new();
         let error = Locks::default()
@@ -450,12 +599,12 @@ mod tests {
         drop(first);
         let locks = waiting.await.expect("no panic").expect("its turn came");
         let error = Locks::default()
-            .take_named(&dir, &names, &holder("01d"))
+            .take_named(&dir, &names, 1, &holder("01d"))
             .expect_err("held");
         assert!(error.to_string().contains("run 01c"), "{error}");
         drop(locks);
         Locks::default()
-            .take_named(&dir, &names, &holder("01d"))
+            .take_named(&dir, &names, 1, &holder("01d"))
             .expect("free again");
     }
 

@@ -9,14 +9,14 @@ use crate::output::Outputs;
 use crate::scope::Surroundings;
 use crate::{Registry, SecretError, Secrets, StateDir, orphans};
 use caxplan_core::load::Loaded;
-use caxplan_core::schedule::{IllegalRecord, Refusal, State};
+use caxplan_core::schedule::{Command, Event, IllegalRecord, Interrupt, Refusal, Scheduler, State};
 use caxplan_model::{Graph, Map, Record, RunEnd, RunId};
 use std::path::Path;
 
 /// A run that this process has taken up. Its locks are held until it is dropped.
 pub struct Session {
     pub(crate) parts: Parts,
-    _locks: Locks,
+    locks: Locks,
     ended_orphans: Vec<u32>,
 }
 
@@ -135,7 +135,7 @@ impl Session {
                 state,
                 surroundings,
             },
-            _locks: locks,
+            locks,
             ended_orphans: Vec::new(),
         })
     }
@@ -185,7 +185,10 @@ impl Session {
             .transpose()
             .map_err(|refusals| SessionError::Edited { refusals })?;
         let header = replacement.as_ref().unwrap_or(state.graph()).header.clone();
-        locks.take_named(dir, &header.locks, &holder)?;
+        locks.take_named(dir, &header.locks, header.lock_policy.holders, &holder)?;
+        let mut former = state.graph().header.locks.clone();
+        let former_holders = state.graph().header.lock_policy.holders;
+        former.retain(|name| !header.locks.contains(name));
         let ended_orphans = orphans::end(id).map_err(|pids| SessionError::Orphans { pids })?;
         let secret_params = match edited {
             Some(edited) => edited.loaded.secret_params.clone(),
@@ -210,6 +213,10 @@ impl Session {
             };
             CrashPoint::from_environment().pass(&mut journal, id, &mut tail, &batch);
             journal.commit(id, &mut tail, &batch)?;
+            // What the run kept while it waited and its plan no longer names. Another run may have it, if this one crashed.
+            for name in former {
+                let _ = Locks::default().take_named(dir, &[name], former_holders, &holder);
+            }
         }
         let surroundings = Surroundings::new(id, state.graph(), plan, &secret_params, &secrets);
         Ok(Self {
@@ -222,9 +229,40 @@ impl Session {
                 state,
                 surroundings,
             },
-            _locks: locks,
+            locks,
             ended_orphans,
         })
+    }
+
+    /// Ends a run that no engine has, at once: ends the processes that an earlier engine left, starts nothing, needs no
+    /// secret and tells nobody. What was going on elsewhere is in doubt when the run is resumed. Answers the processes.
+    ///
+    /// # Errors
+    /// If an engine has the run, or the journal fails; the run is then as it was. If processes cannot be ended.
+    pub fn abandon(dir: &StateDir, id: &RunId) -> Result<Vec<u32>, SessionError> {
+        let mut journal = Journal::open(dir)?;
+        let summary = journal
+            .summary(id)?
+            .ok_or_else(|| JournalError::UnknownRun(id.to_string()))?;
+        let mut locks = Locks::default();
+        locks.take_run(dir, &Holder::this_process(id, &summary.name))?;
+        let (stored, graph) = journal.head(id)?;
+        let mut state = State::new(graph);
+        let mut tail = journal.replay(&stored, |record| follow(id, &mut state, &record))?;
+        let ended = orphans::end(id).map_err(|pids| SessionError::Orphans { pids })?;
+        let mut commands = Vec::new();
+        let cancel = Event::Cancel(Interrupt::Abort);
+        Scheduler::new(state).handle(crate::clock::now(), cancel, &mut commands);
+        let appended = commands.into_iter().filter_map(|command| match command {
+            Command::Append(record) => Some(record),
+            _ => None,
+        });
+        let batch = Batch {
+            records: appended.collect(),
+            ..Batch::default()
+        };
+        journal.commit(id, &mut tail, &batch)?;
+        Ok(ended)
     }
 
     /// The run.
@@ -242,7 +280,8 @@ impl Session {
         &self.ended_orphans
     }
 
-    /// Runs until it is over, then lets its locks go. See [`Driver::run`].
+    /// Runs until it is over, then lets its locks go; a run that waits for a person keeps those that its plan names. See
+    /// [`Driver::run`].
     pub async fn run(
         self,
         orders: Orders,
@@ -258,7 +297,11 @@ impl Session {
         observer: Box<dyn Observer>,
         person: Option<Person>,
     ) -> Result<(RunEnd, State), DriverError> {
-        Driver::new(self.parts, orders, observer, person).run().await
+        let (end, state) = Driver::new(self.parts, orders, observer, person).run().await?;
+        if end == RunEnd::Waiting {
+            self.locks.leave_waiting();
+        }
+        Ok((end, state))
     }
 }
 

@@ -65,6 +65,8 @@ phases:
       - {id: output, file.write: {path: from-output, content: "{{ steps.read.output.content }}"}}
       - foreach: {var: item, in: "{{ [steps.read.output.content] }}"}
         steps: [{id: item, file.write: {path: from-item, content: "{{ item }}"}}]
+      - foreach: {var: item, in: ["{{ params.note }}"]}
+        steps: [{id: listed, file.write: {path: from-list, content: "{{ item }}"}}]
 "#,
     );
     sandbox.file("token", "hunter2-hunter2");
@@ -72,7 +74,7 @@ phases:
     sandbox
         .caxplan(&["run", "plan.yaml", "-p", &format!("note={DATA}")])
         .expect_code(0);
-    for file in ["from-param", "from-output", "from-item"] {
+    for file in ["from-param", "from-output", "from-item", "from-list"] {
         assert_eq!(sandbox.read(file), DATA, "{file}");
     }
 }

@@ -139,3 +139,99 @@ fn rundeck_5135_a_plan_keeps_its_lock_when_another_plan_runs_it() {
         }
     }
 }
+
+/// A plan that writes a line, asks a person, and writes another one; its lock is `db`.
+fn asking(what: &str, if_held: &str) -> String {
+    format!(
+        "
+lock: {{name: db, if_held: {if_held}}}
+phases:
+  - name: work
+    steps:
+      - {{id: begin, action: shell.run, with: {{script: echo {what} >> effects}}}}
+      - {{id: ask, approve: Go on?}}
+      - {{id: end, action: shell.run, with: {{script: echo {what} ended >> effects}}}}
+"
+    )
+}
+
+/// st2#4779: a limit of one execution counted what ran, and not what was paused; so a second one began beside it.
+#[test]
+fn st2_4779_a_run_that_waits_for_a_person_keeps_its_lock() {
+    let sandbox = Sandbox::new();
+    sandbox.file("first.yaml", &asking("first", "refuse"));
+    sandbox.file("queued.yaml", &asking("queued", "queue"));
+    sandbox.caxplan(&["run", "first.yaml"]).expect_code(5);
+    sandbox
+        .caxplan(&["run", "first.yaml"])
+        .expect_code(6)
+        .expect_text("the lock `db` is held by run")
+        .expect_text("which waits for a person")
+        .expect_text("caxplan cancel");
+    let mut queued = sandbox.start_caxplan(&["run", "queued.yaml", "--yes"]);
+    // It looks once a second whether the other run still waits.
+    std::thread::sleep(std::time::Duration::from_millis(1800));
+    assert!(queued.is_running());
+    assert_eq!(effects(&sandbox), ["first"]);
+    sandbox.caxplan(&["resume", "--last", "--yes"]).expect_code(0);
+    queued.wait().expect_code(0);
+    assert_eq!(
+        effects(&sandbox),
+        ["first", "first ended", "queued", "queued ended"]
+    );
+}
+
+/// What keeps a lock can be ended, whether it waits or its engine died.
+#[test]
+fn st2_4779_a_run_that_waits_is_ended_and_its_lock_is_free() {
+    let sandbox = Sandbox::new();
+    sandbox.file("plan.yaml", &asking("work", "refuse"));
+    for way in [&["cancel", "--last"][..], &["cancel", "--last", "--abort"]] {
+        sandbox.caxplan(&["run", "plan.yaml"]).expect_code(5);
+        sandbox.caxplan(way).expect_code(0);
+        assert_eq!(runs(&sandbox)[0]["status"], "cancelled");
+        sandbox.caxplan(way).expect_code(1).expect_text("is over already");
+    }
+    // A run that was cancelled goes on all the same, if a person wants it to, and no other has begun meanwhile.
+    sandbox.caxplan(&["resume", "--last", "--yes"]).expect_code(0);
+    sandbox.caxplan(&["run", "plan.yaml"]).expect_code(5);
+    sandbox
+        .caxplan(&["prune", "--state", "waiting", "--include-resumable"])
+        .expect_code(0);
+    sandbox.caxplan(&["run", "plan.yaml", "--yes"]).expect_code(0);
+    assert_eq!(
+        effects(&sandbox),
+        ["work", "work", "work ended", "work", "work", "work ended"]
+    );
+    sandbox.caxplan(&["verify"]).expect_code(0);
+}
+
+/// rundeck#716: a job may run as often at once as a limit says, and what comes beyond it waits or is refused.
+#[test]
+fn rundeck_716_as_many_runs_hold_a_lock_at_once_as_the_plan_says() {
+    let sandbox = Sandbox::new();
+    let limited = |if_held: &str| reserving("work", &format!("{if_held}, holders: 3"));
+    sandbox.file("plan.yaml", &limited("refuse"));
+    sandbox.file("queued.yaml", &limited("queue"));
+    let three: Vec<Background> = (0..3)
+        .map(|_| sandbox.start_caxplan(&["run", "plan.yaml"]))
+        .collect();
+    let begun = || effects(&sandbox).iter().filter(|line| *line == "work a").count();
+    wait_until("all three", LIMIT, || begun() == 3);
+    sandbox
+        .caxplan(&["run", "plan.yaml"])
+        .expect_code(6)
+        .expect_text("the lock `node-a` is held by run");
+    let mut fourth = sandbox.start_caxplan(&["run", "queued.yaml"]);
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    assert!(fourth.is_running());
+    assert_eq!(begun(), 3);
+    let mut three = three.into_iter();
+    // However a holder ends, its place is free.
+    three.next().expect("the first").kill();
+    wait_until("the fourth", LIMIT, || begun() == 4);
+    sandbox.file("go", "");
+    for run in three.chain([fourth]) {
+        run.wait().expect_code(0);
+    }
+}

@@ -443,33 +443,45 @@ phases:
 /// dagu#2040: what had run on a worker that was killed was `running` for ever, its processes with it, and could not be removed.
 #[test]
 fn dagu_2040_what_a_killed_engine_left_is_ended_and_can_be_removed() {
-    let sandbox = sandbox(
-        "
+    let ends: [(&[&str], i32, &[&str]); 4] = [
+        (&["rollback", "--last"], 3, &["begun", "undone"]),
+        (&["cancel", "--last"], 0, &["begun", "cleaned"]),
+        (&["cancel", "--last", "--abort"], 0, &["begun"]),
+        (
+            &["prune", "--state", "interrupted", "--include-resumable"],
+            0,
+            &["begun"],
+        ),
+    ];
+    for (command, code, effect) in ends {
+        let sandbox = sandbox(
+            "
 phases:
   - name: work
     steps:
-      - {id: slow, action: shell.run, with: {script: 'setsid sleep 987657 & echo $! > pid; echo begun >> effects; wait'}, rollback: {shell.run: {script: echo undone >> effects}}}
+      - block:
+          - {id: slow, action: shell.run, with: {script: 'setsid sleep 987657 & echo $! > pid; echo begun >> effects; wait'}, rollback: {shell.run: {script: echo undone >> effects}}}
+        always:
+          - {id: clean, action: shell.run, with: {script: echo cleaned >> effects, changes: false}}
 ",
-    );
-    let mut run = start_until(&sandbox, "begun");
-    let words = format!("/proc/{}/cmdline", sandbox.read("pid").trim());
-    let is_at_work = || {
-        std::fs::read_to_string(&words)
-            .unwrap_or_default()
-            .contains("987657")
-    };
-    wait_until("the program in place of the shell", LIMIT, is_at_work);
-    run.kill();
-    assert_eq!(runs(&sandbox)[0]["status"], "interrupted");
-    assert!(is_at_work(), "nobody has ended it yet");
-    sandbox
-        .caxplan(&["rollback", "--last"])
-        .expect_code(3)
-        .expect_text("ended what an earlier engine left running");
-    assert!(!is_at_work());
-    assert_eq!(effects(&sandbox), ["begun", "undone"]);
-    sandbox
-        .caxplan(&["prune", "--state", "rolled_back"])
-        .expect_code(0);
-    assert_eq!(runs(&sandbox).len(), 0);
+        );
+        let mut run = start_until(&sandbox, "begun");
+        let words = format!("/proc/{}/cmdline", sandbox.read("pid").trim());
+        let is_at_work = || {
+            std::fs::read_to_string(&words)
+                .unwrap_or_default()
+                .contains("987657")
+        };
+        wait_until("the program in place of the shell", LIMIT, is_at_work);
+        run.kill();
+        assert_eq!(runs(&sandbox)[0]["status"], "interrupted");
+        assert!(is_at_work(), "nobody has ended it yet");
+        sandbox.caxplan(command).expect_code(code);
+        assert!(!is_at_work(), "{command:?}");
+        assert_eq!(effects(&sandbox), effect, "{command:?}");
+        sandbox.caxplan(&["verify"]).expect_code(0);
+        let cleared = ["prune", "--state", "rolled_back,cancelled", "--include-resumable"];
+        sandbox.caxplan(&cleared).expect_code(0);
+        assert_eq!(runs(&sandbox).len(), 0, "{command:?}");
+    }
 }

@@ -5,7 +5,7 @@ use crate::failure::{Answer, Failure};
 use crate::select;
 use crate::ui::{self, Listing, Table};
 use caxplan_model::{Duration, Timestamp};
-use caxplan_run::{Holder, Journal, Locks, RunSummary, StateDir, Tombstone};
+use caxplan_run::{Holder, Journal, Locks, RunSummary, SessionError, StateDir, Tombstone, orphans};
 use clap::Args;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -125,15 +125,14 @@ impl Prune {
 
 /// Removes a run unless an engine has taken it up, or it has moved on, since it was chosen.
 fn remove(dir: &StateDir, journal: &mut Journal, run: &RunSummary) -> Answer<Option<Tombstone>> {
-    let holder = Holder {
-        run: run.id.clone(),
-        plan: run.name.clone(),
-        pid: std::process::id(),
-        since: caxplan_run::now(),
-    };
     let mut locks = Locks::default();
-    if locks.take_run(dir, &holder).is_err() || journal.summary(&run.id)?.as_ref() != Some(run) {
+    let taken = locks.take_run(dir, &Holder::this_process(&run.id, &run.name));
+    if taken.is_err() || journal.summary(&run.id)?.as_ref() != Some(run) {
         return Ok(None);
+    }
+    if run.end.is_none() {
+        // Nobody would know whose they are, once the run is gone.
+        orphans::end(&run.id).map_err(|pids| SessionError::Orphans { pids })?;
     }
     Ok(Some(journal.prune(&run.id, &caxplan_run::user())?))
 }

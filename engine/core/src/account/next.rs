@@ -40,7 +40,7 @@ pub fn next_commands(run: &RunId, end: Option<RunEnd>, state: &State) -> Vec<(St
         }
         Some(RunEnd::Waiting) => waiting(run, state),
         Some(RunEnd::Cancelled) => vec![resume("goes on where it stopped"), undo()],
-        None => vec![resume("goes on where its engine died"), undo()],
+        None => vec![resume("goes on where its engine died"), undo(), cancel(run)],
     }
 }
 
@@ -60,6 +60,13 @@ pub fn while_running(run: &RunId, account: &Account) -> Vec<(String, String)> {
         "lets running steps end and starts none".to_owned(),
     ));
     next
+}
+
+fn cancel(run: &RunId) -> (String, String) {
+    (
+        format!("caxplan cancel {run}"),
+        "ends it: what was done stays".to_owned(),
+    )
 }
 
 fn waiting(run: &RunId, state: &State) -> Vec<(String, String)> {
@@ -108,6 +115,7 @@ fn waiting(run: &RunId, state: &State) -> Vec<(String, String)> {
         format!("caxplan rollback {run}"),
         "undoes what was done, in reverse order".to_owned(),
     ));
+    next.push(cancel(run));
     next
 }
 

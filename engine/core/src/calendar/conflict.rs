@@ -156,12 +156,27 @@ impl Play<'_> {
             }
         }
         let plans = self.plans;
+        let running = self.running.clone();
+        let holders = planned.policy.holders as usize;
+        let is_full = |lock: &&LockName| {
+            let held = running.iter().filter(|run| plans[run.plan].locks.contains(lock));
+            held.count() >= holders
+        };
         let shared = |plan: usize| -> Vec<LockName> {
             let theirs = &plans[plan].locks;
             let mine = planned.locks.iter();
-            mine.filter(|lock| theirs.contains(lock)).cloned().collect()
+            mine.filter(|lock| theirs.contains(lock))
+                .filter(is_full)
+                .cloned()
+                .collect()
         };
-        if let Some(holder) = self.last(|run| !shared(run.plan).is_empty()) {
+        let in_the_way = |run: &Run| !shared(run.plan).is_empty();
+        let holder = match holders {
+            1 => self.last(in_the_way),
+            // A place is free as soon as the first of them has ended.
+            _ => self.first(in_the_way),
+        };
+        if let Some(holder) = holder {
             let becomes = match planned.policy.if_held {
                 IfHeld::Refuse => Becomes::Refused,
                 IfHeld::Skip => Becomes::LeftOut,
@@ -198,6 +213,12 @@ impl Play<'_> {
     fn last(&self, wanted: impl Fn(&Run) -> bool) -> Option<Run> {
         let of = self.running.iter().filter(|run| wanted(run));
         of.max_by_key(|run| run.until).copied()
+    }
+
+    /// Of the runs that are going on, the one that ends first.
+    fn first(&self, wanted: impl Fn(&Run) -> bool) -> Option<Run> {
+        let of = self.running.iter().filter(|run| wanted(run));
+        of.min_by_key(|run| run.until).copied()
     }
 
     fn note(&mut self, start: Start, other: Run, over: Over, becomes: Becomes) {
@@ -240,7 +261,7 @@ mod tests {
             locks: lock.iter().map(|(name, _)| LockName::new(*name)).collect(),
             policy: LockPolicy {
                 if_held: lock.map_or(IfHeld::Refuse, |(_, if_held)| if_held),
-                wait_max: None,
+                ..LockPolicy::default()
             },
             targets: targets
                 .iter()
@@ -317,6 +338,19 @@ mod tests {
         check(
             &[long, impatient],
             &["1 0 10: [LockName(\"db\")], gives up at 15, 1"],
+        );
+    }
+
+    #[test]
+    fn a_lock_with_two_places_is_full_for_the_third() {
+        let two = |starts: &[u64], takes: u64| {
+            let mut plan = plan(starts, takes, Some(("db", IfHeld::Queue)), &[]);
+            plan.policy.holders = 2;
+            plan
+        };
+        check(
+            &[two(&[0], 30), two(&[1], 10), two(&[2], 5)],
+            &["2 1 2: [LockName(\"db\")], waits until 11, 1"],
         );
     }
 

@@ -1,11 +1,12 @@
 //! A maintenance calendar as it is written.
 
 use super::keys::{CALENDAR, MAINTENANCE_SCHEDULE, ON_FAILURE, PARTIAL_SCHEDULE, PERIOD};
+use super::options::ON_FAILURES;
 use super::parts::Part;
 use super::read::{Fields, text};
 use super::report::Report;
 use super::schedule;
-use super::step::{self, ON_FAILURES};
+use super::step;
 use super::yaml::{Entry, Kind, Spanned, Yaml};
 use caxplan_model::{Misfire, Schedule, ShortText};
 

@@ -9,12 +9,13 @@ use super::load::{
 };
 use super::lower::{Lowering, Place};
 use super::names::{Names, Use, View};
+use super::options::Options;
 use super::overrides::Overrides;
 use super::plan::{self, Plan};
 use super::report::Report;
 use super::request::LoadRequest;
 use super::settle::Settler;
-use super::step::{Options, RunSpec};
+use super::step::RunSpec;
 use super::yaml::{Entry, Kind, Spanned, Yaml};
 use crate::expand::{NODES_MAX, join};
 use crate::template::{is_template, references};

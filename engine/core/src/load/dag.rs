@@ -1,8 +1,9 @@
 //! The order of steps and phases that say what they need.
 
+use super::loops::LoopOptions;
 use super::phase::{Phase, PhaseOptions};
 use super::report::Report;
-use super::step::{LoopOptions, Step};
+use super::step::Step;
 use super::suggest::did_you_mean;
 use super::yaml::Spanned;
 use caxplan_model::{ShortText, Span};

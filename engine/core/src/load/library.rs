@@ -1,10 +1,11 @@
 //! Action libraries: what bare names mean.
 
 use super::keys::{LIBRARY, LOOP};
+use super::loops::LoopOptions;
 use super::plan::{Defaults, check_language};
 use super::read::{Fields, mapping, texts};
 use super::report::Report;
-use super::step::{self, LoopOptions, Step};
+use super::step::{self, Step};
 use super::yaml::{Entry, Spanned, Yaml};
 use caxplan_model::ShortText;
 use std::collections::BTreeMap;

@@ -19,7 +19,6 @@ use super::request::{Diagnostics, LoadRequest, Loaded, ReadError};
 use super::settle::Settler;
 use super::yaml::{self, Entry, FILE_SIZE_MAX, Kind, Spanned, Yaml};
 use crate::expand::instantiate;
-use crate::template::holds_template;
 use caxplan_model::{
     Digest, FORMAT, Graph, Header, Items, LockName, Map, Node, NodeIndex, NodeKind, Span, StepId, Value,
 };
@@ -451,7 +450,6 @@ fn expand(graph: &mut Graph, settler: &Settler, report: &mut Report) {
     while at < graph.nodes.len() {
         let index = NodeIndex(u32::try_from(at).unwrap_or(u32::MAX));
         if let NodeKind::Foreach(foreach) = &graph.nodes[at].kind {
-            let is_list = matches!(foreach.items, Items::Known(_));
             let items = match &foreach.items {
                 Items::Known(items) => Some(Ok(items.clone())),
                 Items::Template(template) => {
@@ -466,11 +464,6 @@ fn expand(graph: &mut Graph, settler: &Settler, report: &mut Report) {
             };
             let span = report.span_at(&graph.nodes[at].source);
             match items {
-                // What a template has yielded is data, whatever it looks like.
-                Some(Ok(items)) if is_list && items.iter().any(holds_template) => {
-                    let message = "an item depends on the run: write the whole list as one template";
-                    report.error("known-too-late", span, message);
-                }
                 Some(Ok(items)) => {
                     if items.is_empty() {
                         report

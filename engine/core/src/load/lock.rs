@@ -41,10 +41,21 @@ pub(super) fn read(yaml: &Yaml, report: &mut Report) -> Locks {
         let message = "nothing waits, so there is no longest wait";
         report.error("no-wait", span, message).help = Some("add `if_held: queue`".to_owned());
     }
+    let holders = fields.count("holders", report).unwrap_or(1);
+    if holders == 0
+        && let Some(written) = fields.get("holders")
+    {
+        let message = "a lock that nobody may hold lets no run begin";
+        report.error("wrong-value", written.span, message).help = Some("expected a number from 1".to_owned());
+    }
     Locks {
         names: fields
             .get("name")
             .map_or_else(Vec::new, |yaml| texts(yaml, report)),
-        policy: LockPolicy { if_held, wait_max },
+        policy: LockPolicy {
+            if_held,
+            wait_max,
+            holders,
+        },
     }
 }

@@ -4,8 +4,9 @@ use super::bind;
 use super::call::Call;
 use super::lower::{DEPTH_MAX, Lowering, Place};
 use super::names::{Use, View};
+use super::options::Options;
 use super::request::Label;
-use super::step::{Body, Options, Step, WatchSpec};
+use super::step::{Body, Step, WatchSpec};
 use super::yaml::Spanned;
 use caxplan_model::{ActionCall, ActionSpec, ActionStep, Probe, Retry, ShortText, Undo, UndoSupport, Watch};
 

@@ -1,11 +1,11 @@
 //! From loops as they are written to those of the graph. Their elements are made by [`crate::expand`].
 
 use super::arena::Arena;
+use super::loops::{Foreach, LoopOptions};
 use super::lower::{Lowering, Place};
 use super::names::Use;
 use super::param::is_name;
-use super::step::{Foreach, LoopOptions};
-use super::yaml::{Kind, Spanned};
+use super::yaml::{Kind, Spanned, Yaml};
 use crate::expand::{ANONYMOUS, batch_size};
 use crate::template::is_template;
 use caxplan_model::{Items, Map, Node, NodeIndex, NodeKind, ShortText, StepId};
@@ -105,7 +105,14 @@ impl Lowering<'_, '_> {
         };
         self.names.check_value(items, Use::Run, &place.view, self.report);
         match &items.kind {
-            Kind::List(_) => Items::Known(self.settler.list(items, self.report)),
+            Kind::List(list) => {
+                let waits = |item: &&Yaml| self.settler.waits_for_run(&item.to_value());
+                if let Some(late) = list.iter().find(waits) {
+                    let message = "an item depends on the run: write the whole list as one template";
+                    self.report.error("known-too-late", late.span, message);
+                }
+                Items::Known(self.settler.list(items, self.report))
+            }
             Kind::Scalar { text, .. } if is_template(text) => Items::Template(text.to_string()),
             Kind::Scalar { .. } | Kind::Map(_) => {
                 let message = format!(

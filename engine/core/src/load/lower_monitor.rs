@@ -5,8 +5,9 @@ use super::bind;
 use super::call::Call;
 use super::lower::{Lowering, Place};
 use super::monitors::MonitorSpec;
+use super::options::Options;
 use super::request::Label;
-use super::step::{Options, Step, WatchSpec};
+use super::step::{Step, WatchSpec};
 use super::yaml::Spanned;
 use caxplan_model::{NodeIndex, NodeKind, ShortText};
 

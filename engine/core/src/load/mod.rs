@@ -22,6 +22,7 @@ mod library;
 #[allow(clippy::module_inception)]
 mod load;
 mod lock;
+mod loops;
 mod lower;
 mod lower_action;
 mod lower_foreach;
@@ -30,6 +31,7 @@ mod missing;
 mod monitors;
 mod names;
 mod notify;
+mod options;
 mod overrides;
 mod param;
 mod parts;

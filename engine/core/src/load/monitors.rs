@@ -2,10 +2,11 @@
 
 use super::call::{self, Call};
 use super::keys::{MONITOR, RULE, SEVERITIES};
+use super::options::Options;
 use super::parts::{Bound, Made, Part, RuleSpec};
 use super::read::{Fields, list, mapping, texts};
 use super::report::Report;
-use super::step::{self, Body, Options, Step};
+use super::step::{self, Body, Step};
 use super::yaml::{Entry, Kind, Spanned, Yaml};
 use caxplan_model::{Duration, Map, ShortText, Value};
 

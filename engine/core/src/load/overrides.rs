@@ -1,10 +1,12 @@
 //! `overrides`: options that replace what stands in a block that may not be changed.
 
 use super::keys::{LOOP, PHASE, STEP, WATCH};
+use super::loops::LoopOptions;
+use super::options::Options;
 use super::phase::PhaseOptions;
 use super::read::{Fields, mapping};
 use super::report::Report;
-use super::step::{self, Body, LoopOptions, Options, Step};
+use super::step::{self, Body, Step};
 use super::suggest::did_you_mean;
 use super::yaml::{Entry, Spanned, Yaml};
 use caxplan_model::ShortText;

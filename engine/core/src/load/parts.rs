@@ -1,11 +1,12 @@
 //! The plans within one file: a calendar, a policy, monitors and alert rules hold several.
 
 use super::monitors::MonitorSpec;
+use super::options::Options;
 use super::phase::{Phase, PhaseOptions};
 use super::plan::Plan;
 use super::report::Report;
 use super::request::Label;
-use super::step::{Body, Options, Step};
+use super::step::{Body, Step};
 use super::suggest::did_you_mean;
 use super::yaml::{Spanned, Yaml};
 use crate::expand::slug;

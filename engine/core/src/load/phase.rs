@@ -2,9 +2,10 @@
 
 use super::call::{self, Call};
 use super::keys::{ON_FAILURE, ORDERS, PHASE};
+use super::options::ON_FAILURES;
 use super::read::{Fields, list, texts};
 use super::report::Report;
-use super::step::{self, ON_FAILURES, Step};
+use super::step::{self, Step};
 use super::yaml::{Kind, Spanned, Yaml};
 use caxplan_model::{Duration, OnFailure, ShortText, Span};
 

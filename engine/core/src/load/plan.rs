@@ -8,6 +8,7 @@ use super::keys::{AGE, AGE_IDENTITY, BODIES, DEFAULTS, ON_FAILURE, Object, PLAN,
 use super::lock::{self, Locks};
 use super::monitors;
 use super::notify::{self, Notify};
+use super::options::ON_FAILURES;
 use super::param::{self, Param};
 use super::parts::{self, Part};
 use super::phase::{self, Phase};
@@ -16,7 +17,6 @@ use super::read::{Fields, mapping, text, texts};
 use super::report::Report;
 use super::retry;
 use super::schedule;
-use super::step::ON_FAILURES;
 use super::yaml::{Entry, Kind, Spanned, Yaml, to_map};
 use caxplan_model::{Duration, Map, OnFailure, Retry, Schedule, ShortText, Span};
 

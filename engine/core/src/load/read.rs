@@ -32,9 +32,16 @@ impl<'y> Fields<'y> {
         }
         note_examples(entries, object, report);
         for name in object.required {
-            if entries.iter().all(|entry| entry.key.value != *name) {
-                let message = format!("{} needs the key `{name}`", object.name);
-                report.error("missing-key", yaml.head(), message);
+            match entries.iter().find(|entry| entry.key.value == *name) {
+                None => {
+                    let message = format!("{} needs the key `{name}`", object.name);
+                    report.error("missing-key", yaml.head(), message);
+                }
+                Some(Entry { key, value }) if value.is_null() => {
+                    let message = format!("`{name}` has no value, and {} needs one", object.name);
+                    report.error("missing-key", key.span, message);
+                }
+                Some(_) => {}
             }
         }
         Some(Self {

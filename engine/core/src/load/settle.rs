@@ -154,6 +154,19 @@ impl Settler {
         }
     }
 
+    /// Whether a template in a value, sound in itself, can only be evaluated by the run.
+    pub(super) fn waits_for_run(&self, value: &Value) -> bool {
+        match value {
+            Value::String(text) => {
+                let is_sound = self.sound && is_template(text) && references(text).is_ok();
+                is_sound && !self.can_evaluate(text, &Map::new())
+            }
+            Value::Array(items) => items.iter().any(|item| self.waits_for_run(item)),
+            Value::Object(map) => map.values().any(|item| self.waits_for_run(item)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        }
+    }
+
     /// A value, with every text in it evaluated that can be.
     pub(super) fn deep(&self, value: Value, place: &Yaml, report: &mut Report) -> Value {
         match value {

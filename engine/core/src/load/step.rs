@@ -1,25 +1,18 @@
 //! A step as it is written.
 
 use super::call::{self, Call, arguments};
-use super::keys::{LOOP, ON_FAILURE, STEP, WATCH};
+use super::keys::{STEP, WATCH};
+use super::loops::{Foreach, LoopOptions, foreach, sibling};
 use super::monitors::MonitorSpec;
+use super::options::Options;
 use super::parts::Made;
 use super::read::{
     Fields, count, duration_text, list, mapping, note_examples, text, texts, unknown_key, unknown_key_or,
     wrong,
 };
 use super::report::Report;
-use super::retry;
 use super::yaml::{Entry, Kind, Spanned, Yaml};
-use caxplan_model::{Duration, OnFailure, Retry, ShortText, Span};
-use std::sync::LazyLock;
-
-pub(super) const ON_FAILURES: &[OnFailure] = &[
-    OnFailure::Stop,
-    OnFailure::Rollback,
-    OnFailure::Continue,
-    OnFailure::Pause,
-];
+use caxplan_model::{ShortText, Span};
 
 /// A step.
 #[derive(Clone, Debug)]
@@ -68,27 +61,6 @@ pub(super) struct RunSpec {
     pub(super) params: Vec<Entry>,
 }
 
-/// A loop.
-#[derive(Clone, Debug)]
-pub(super) struct Foreach {
-    /// Whether it is `foreach_node`, whose elements act on the node.
-    pub(super) over_nodes: bool,
-    pub(super) options: LoopOptions,
-    pub(super) steps: Vec<Step>,
-}
-
-/// What is said of a loop.
-#[derive(Clone, Debug, Default)]
-pub(super) struct LoopOptions {
-    pub(super) items: Option<Yaml>,
-    pub(super) var: Option<Spanned<ShortText>>,
-    pub(super) when: Option<Spanned<ShortText>>,
-    pub(super) batch_size: Option<Spanned<ShortText>>,
-    pub(super) batch_delay: Option<Spanned<ShortText>>,
-    pub(super) max_failures: Option<Spanned<ShortText>>,
-    pub(super) max_unavailable: Option<Spanned<ShortText>>,
-}
-
 /// A watch.
 #[derive(Clone, Debug)]
 pub(super) struct WatchSpec {
@@ -97,148 +69,6 @@ pub(super) struct WatchSpec {
     pub(super) observe: Option<Call>,
     pub(super) checks: Vec<Spanned<ShortText>>,
     pub(super) max_breaches: u32,
-}
-
-/// What is said of a step beside what it does: of most steps of a large plan, nothing.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Options(Option<Box<Said>>);
-
-impl std::ops::Deref for Options {
-    type Target = Said;
-
-    fn deref(&self) -> &Said {
-        static NOTHING: LazyLock<Said> = LazyLock::new(Said::default);
-        self.0.as_deref().unwrap_or(&NOTHING)
-    }
-}
-
-impl std::ops::DerefMut for Options {
-    fn deref_mut(&mut self) -> &mut Said {
-        self.0.get_or_insert_default()
-    }
-}
-
-impl From<Said> for Options {
-    fn from(said: Said) -> Self {
-        Self((said != Said::default()).then(|| Box::new(said)))
-    }
-}
-
-/// What can be said of a step beside what it does.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Said {
-    pub(super) target: Option<Spanned<ShortText>>,
-    pub(super) needs: Vec<Spanned<ShortText>>,
-    pub(super) when: Option<Spanned<ShortText>>,
-    pub(super) retry: Option<Box<Retry>>,
-    pub(super) timeout: Option<Duration>,
-    pub(super) expect: Vec<Spanned<ShortText>>,
-    pub(super) probe: Option<Box<Call>>,
-    pub(super) rollback: Option<Vec<Call>>,
-    pub(super) availability: Option<i8>,
-    pub(super) checkpoint: Option<Spanned<ShortText>>,
-    pub(super) on_failure: Option<OnFailure>,
-}
-
-impl Options {
-    /// The keys that say something.
-    pub(super) fn said(&self) -> Vec<&'static str> {
-        [
-            ("target", self.target.is_some()),
-            ("needs", !self.needs.is_empty()),
-            ("when", self.when.is_some()),
-            ("retry", self.retry.is_some()),
-            ("timeout", self.timeout.is_some()),
-            ("expect", !self.expect.is_empty()),
-            ("probe", self.probe.is_some()),
-            ("rollback", self.rollback.is_some()),
-            ("availability", self.availability.is_some()),
-            ("checkpoint", self.checkpoint.is_some()),
-            ("on_failure", self.on_failure.is_some()),
-        ]
-        .into_iter()
-        .filter_map(|(key, is_said)| is_said.then_some(key))
-        .collect()
-    }
-
-    /// What `self` says, and where it says nothing, what `base` says.
-    pub(super) fn over(self, base: &Self) -> Self {
-        let (Some(own), Some(base)) = (&self.0, &base.0) else {
-            return if self.0.is_some() { self } else { base.clone() };
-        };
-        let (own, base) = (Said::clone(own), Said::clone(base));
-        let or = |own: Vec<Spanned<ShortText>>, base| if own.is_empty() { base } else { own };
-        Said {
-            target: own.target.or(base.target),
-            needs: or(own.needs, base.needs),
-            when: own.when.or(base.when),
-            retry: own.retry.or(base.retry),
-            timeout: own.timeout.or(base.timeout),
-            expect: or(own.expect, base.expect),
-            probe: own.probe.or(base.probe),
-            rollback: own.rollback.or(base.rollback),
-            availability: own.availability.or(base.availability),
-            checkpoint: own.checkpoint.or(base.checkpoint),
-            on_failure: own.on_failure.or(base.on_failure),
-        }
-        .into()
-    }
-
-    pub(super) fn read(fields: &Fields<'_>, report: &mut Report) -> Self {
-        fields.text("description", report);
-        Said {
-            target: fields.text("target", report),
-            needs: fields
-                .get("needs")
-                .map_or_else(Vec::new, |yaml| texts(yaml, report)),
-            when: fields.text("when", report),
-            retry: fields
-                .get("retry")
-                .and_then(|yaml| retry::read(yaml, report))
-                .map(Box::new),
-            timeout: fields.duration("timeout", report),
-            expect: fields
-                .get("expect")
-                .map_or_else(Vec::new, |yaml| texts(yaml, report)),
-            probe: fields
-                .get("probe")
-                .and_then(|yaml| call::read(yaml, report))
-                .map(Box::new),
-            rollback: fields.get("rollback").map(|yaml| call::read_all(yaml, report)),
-            availability: fields.word("availability", AVAILABILITIES, &[-1, 0, 1], report),
-            checkpoint: fields.text("checkpoint", report),
-            on_failure: fields.word("on_failure", ON_FAILURE, ON_FAILURES, report),
-        }
-        .into()
-    }
-}
-
-impl LoopOptions {
-    pub(super) fn over(self, base: Self) -> Self {
-        Self {
-            items: self.items.or(base.items),
-            var: self.var.or(base.var),
-            when: self.when.or(base.when),
-            batch_size: self.batch_size.or(base.batch_size),
-            batch_delay: self.batch_delay.or(base.batch_delay),
-            max_failures: self.max_failures.or(base.max_failures),
-            max_unavailable: self.max_unavailable.or(base.max_unavailable),
-        }
-    }
-
-    pub(super) fn read(fields: &Fields<'_>, report: &mut Report) -> Self {
-        Self {
-            items: fields.get("in").cloned(),
-            var: fields.text("var", report),
-            when: fields.text("when", report),
-            batch_size: fields.text("batch_size", report),
-            batch_delay: fields
-                .get("batch_delay")
-                .and_then(|yaml| duration_text(yaml, report)),
-            max_failures: fields.text("max_failures", report),
-            max_unavailable: fields.text("max_unavailable", report),
-        }
-    }
 }
 
 /// The forms of a step: its key, and the options that it takes beside `id`, `description`, `when`, `needs`,
@@ -288,19 +118,7 @@ const FORMS: &[(&str, &[&str])] = &[
     ("watch", &["target"]),
     ("run", &["params", "timeout", "rollback"]),
 ];
-/// What a step may say of its effect on the availability of its target.
-const AVAILABILITIES: &[&str] = &["-1", "0", "1"];
 const COMMON: &[&str] = &["id", "description", "when", "needs", "checkpoint", "on_failure"];
-/// Options of a `foreach_node` that may stand below it in the list, as in the seed of the language.
-const SIBLINGS: &[&str] = &[
-    "in",
-    "var",
-    "batch_size",
-    "batch_delay",
-    "max_failures",
-    "max_unavailable",
-];
-
 /// Reads a list of steps.
 pub(super) fn read_all(yaml: &Yaml, report: &mut Report) -> Vec<Step> {
     let Some(items) = list(yaml, "steps", report) else {
@@ -331,17 +149,6 @@ pub(super) fn read_all(yaml: &Yaml, report: &mut Report) -> Vec<Step> {
         steps.extend(read(item, report));
     }
     steps
-}
-
-/// The option of a loop that is written as an item of its own.
-fn sibling(item: &Yaml) -> Option<&Entry> {
-    match &item.kind {
-        Kind::Map(entries) => match entries.as_slice() {
-            [only] if SIBLINGS.contains(&only.key.value.as_str()) => Some(only),
-            _ => None,
-        },
-        Kind::Scalar { .. } | Kind::List(_) => None,
-    }
 }
 
 /// Reads one step.
@@ -584,7 +391,7 @@ fn body(form: &str, fields: &Fields<'_>, span: Span, report: &mut Report) -> Opt
 }
 
 /// The steps of a group, of which there must be some.
-fn steps(yaml: &Yaml, report: &mut Report) -> Vec<Step> {
+pub(super) fn steps(yaml: &Yaml, report: &mut Report) -> Vec<Step> {
     let steps = read_all(yaml, report);
     if let Kind::List(items) = &yaml.kind
         && items.is_empty()
@@ -592,36 +399,6 @@ fn steps(yaml: &Yaml, report: &mut Report) -> Vec<Step> {
         report.error("no-steps", yaml.span, "there are no steps here");
     }
     steps
-}
-
-fn foreach(yaml: &Yaml, fields: &Fields<'_>, span: Span, report: &mut Report) -> Option<Body> {
-    let beside = LoopOptions::read(fields, report);
-    let options = match &yaml.kind {
-        Kind::Map(_) => {
-            let inner = Fields::open(yaml, &LOOP, report)?;
-            beside.over(LoopOptions::read(&inner, report))
-        }
-        Kind::List(_) | Kind::Scalar { .. } => LoopOptions {
-            items: Some(yaml.clone()),
-            ..beside
-        },
-    };
-    if options.items.is_none() {
-        report.error(
-            "missing-key",
-            yaml.head(),
-            "a foreach needs `in`: a list, or a template that yields one",
-        );
-    }
-    let Some(inner) = fields.get("steps") else {
-        report.error("missing-key", span, "a foreach needs `steps` beside it");
-        return None;
-    };
-    Some(Body::Foreach(Box::new(Foreach {
-        over_nodes: false,
-        options,
-        steps: steps(inner, report),
-    })))
 }
 
 fn watch(yaml: &Yaml, report: &mut Report) -> Option<WatchSpec> {

@@ -1,6 +1,7 @@
 //! Which records may follow which: a journal that breaks these rules is refused, not guessed at.
 
-use super::state::{IllegalRecord, Part, State};
+use super::standing::Part;
+use super::state::{IllegalRecord, State};
 use super::status::{NodeStatus, UndoStatus};
 use crate::guard::checks_of;
 use caxplan_model::{Answer, AttemptNo, NodeIndex, NodeKind, Outcome, Record, WaitReason};

@@ -92,6 +92,9 @@ pub enum Event {
     Pause(bool),
     /// A person asked the run to end.
     Interrupt(Interrupt),
+    /// A person asked to end a run that no engine has. The run is taken up for that alone: nothing starts but the clean-up
+    /// that [`Interrupt::Drain`] leaves. Ignored while an engine has the run.
+    Cancel(Interrupt),
     /// A person asked to undo what was done. Steps that run end first. May come before [`Event::Resume`], for a run that
     /// no engine has, one that succeeded included. Ignored if a rollback is going on already, or if the checkpoint was not reached.
     Rollback {

@@ -4,7 +4,8 @@
 //! step, and climbing is a loop, so that neither length nor depth of a plan costs more than its size.
 
 use super::shape::indices;
-use super::state::{Part, State};
+use super::standing::Part;
+use super::state::State;
 use super::status::{Failure, NodeStatus};
 use caxplan_model::{NodeIndex, NodeKind, OnFailure};
 

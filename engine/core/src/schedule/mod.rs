@@ -16,6 +16,7 @@ mod resume;
 mod rollback;
 mod scheduler;
 mod shape;
+mod standing;
 mod state;
 mod status;
 mod time_limit;

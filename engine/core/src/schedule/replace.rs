@@ -6,7 +6,8 @@
 
 use super::group::Seen;
 use super::shape::indices;
-use super::state::{NodeState, State};
+use super::standing::{NodeState, Part};
+use super::state::State;
 use super::status::{NodeStatus, UndoStatus};
 use crate::diff::{FieldChange, fields, map_changes, paths, plan_changes};
 use crate::preview::target_name;
@@ -384,7 +385,7 @@ impl Moved {
 
 fn has_records(state: &NodeState) -> bool {
     let attempts = match &state.part {
-        super::state::Part::Step(step) => step.attempts,
+        Part::Step(step) => step.attempts,
         _ => 0,
     };
     state.begun

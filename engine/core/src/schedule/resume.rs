@@ -5,7 +5,8 @@
 
 use super::group::Seen;
 use super::shape::indices;
-use super::state::{Part, State};
+use super::standing::Part;
+use super::state::State;
 use super::status::{NodeStatus, UndoStatus};
 use caxplan_model::{
     AttemptNo, CheckpointName, FailureEffect, FailureKind, InDoubtPolicy, NodeIndex, NodeKind, Outcome,

@@ -3,7 +3,8 @@
 use super::event::{Command, Event, Interrupt};
 use super::invariant::Availability;
 use super::live::{Activity, Live, Question};
-use super::state::{Cancel, State};
+use super::standing::Cancel;
+use super::state::State;
 use super::status::{Failure, NodeStatus};
 use caxplan_model::{
     CheckpointName, Duration, InDoubtPolicy, NodeIndex, NodeKind, OnFailure, Outcome, Record, RunEnd,
@@ -105,7 +106,7 @@ impl Scheduler {
             return self.take_outside(event, turn);
         }
         match event {
-            Event::Resume { .. } | Event::Notified { .. } => {}
+            Event::Resume { .. } | Event::Cancel(_) | Event::Notified { .. } => {}
             Event::Prepared {
                 node,
                 attempt,
@@ -136,6 +137,12 @@ impl Scheduler {
     fn take_outside(&mut self, event: Event, turn: &mut Turn<'_>) {
         match event {
             Event::Resume { in_doubt, from } => self.resume(in_doubt, from, turn),
+            Event::Cancel(how) => {
+                self.resume(InDoubtPolicy::default(), None, turn);
+                if self.taken_up {
+                    self.interrupt(how, turn);
+                }
+            }
             Event::Answered { node, answer, by } => self.answer(node, answer, by, turn),
             Event::Rollback { to, reason } => self.request_rollback(to, reason, turn),
             Event::Notified {

@@ -4,9 +4,9 @@ use super::ending::{End, Ending};
 use super::fault::Fault;
 use super::findings::{Findings, Row};
 use super::knowledge::id_of;
+use super::model::Model;
 use super::script::Script;
 use super::story::{Opening, Story};
-use super::world::Model;
 use caxplan_model::{NodeKind, Record, StepId, Undo};
 use std::collections::{BTreeSet, VecDeque};
 

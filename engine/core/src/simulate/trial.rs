@@ -2,9 +2,9 @@
 
 use super::ending::{End, Ending};
 use super::knowledge::{Knowledge, paths};
+use super::model::Model;
 use super::script::Script;
 use super::story::{Assumption, Story};
-use super::world::Model;
 use crate::condition;
 use crate::schedule::{NodeStatus, State, indices};
 use caxplan_model::{Duration, NodeIndex, Record};

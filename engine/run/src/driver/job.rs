@@ -122,19 +122,19 @@ impl Driver {
         let desk = self.desk(node, attempt);
         let outputs = self.outputs.clone();
         self.spawn(node, desk.context.cancel.clone(), async move {
-            let mut verdict = Verdict::Unknown {
-                reason: "nobody was asked".to_owned(),
+            let adapter_says = match &by_adapter {
+                Some((resolved, _)) => Some(ask(resolved, &before, &desk.context).await),
+                None => None,
             };
-            if let Some((resolved, _)) = &by_adapter {
-                verdict = ask(resolved, &before, &desk.context).await;
-            }
-            if let Some((mut resolved, scope)) = by_plan
-                && !matches!(verdict, Verdict::Running { .. })
-            {
-                resolved.limit = resolved.limit.or(Some(READ_TIMEOUT));
-                let outcome = perform(&resolved, &desk.context).await;
-                verdict = verdict_of(&outcome, done_when.as_deref(), &scope);
-            }
+            let verdict = match (by_plan, adapter_says) {
+                (_, Some(at_work @ Verdict::Running { .. })) | (None, Some(at_work)) => at_work,
+                (Some((mut resolved, scope)), _) => {
+                    resolved.limit = resolved.limit.or(Some(READ_TIMEOUT));
+                    let outcome = perform(&resolved, &desk.context).await;
+                    verdict_of(&outcome, done_when.as_deref(), &scope)
+                }
+                (None, None) => unreachable!("without a plan's probe the adapter is asked"),
+            };
             desk.output.finish();
             let masker = outputs.masker();
             answer(match verdict {

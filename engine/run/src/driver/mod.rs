@@ -41,6 +41,8 @@ pub struct Orders {
     pub from: Option<CheckpointName>,
     /// Undo instead of going on.
     pub rollback: Option<RollbackOrder>,
+    /// End the run instead of going on.
+    pub cancel: Option<Interrupt>,
     /// Who approves whatever asks for approval without looking at it, if anybody does.
     pub approve_as: Option<String>,
 }
@@ -191,9 +193,12 @@ impl Driver {
                 Request::Pause { .. } | Request::Cancel { .. } => {}
             }
         }
-        events.push_back(Event::Resume {
-            in_doubt: orders.in_doubt,
-            from: orders.from,
+        events.push_back(match orders.cancel {
+            Some(how) => Event::Cancel(how),
+            None => Event::Resume {
+                in_doubt: orders.in_doubt,
+                from: orders.from,
+            },
         });
         self.orders.in_doubt = orders.in_doubt;
         self.orders.approve_as = orders.approve_as;

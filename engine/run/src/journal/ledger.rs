@@ -118,14 +118,13 @@ impl Ledger {
     }
 
     /// Up to when the times of a schedule have been decided. `times` is a digest of what says the times: one that is new
-    /// or was edited begins with the minute that is going on.
+    /// or was edited begins with what comes after `begins`.
     pub fn considered(
         &mut self,
         key: &ScheduleKey,
         times: Digest,
-        now: Timestamp,
+        begins: Timestamp,
     ) -> Result<Timestamp, JournalError> {
-        const MINUTE: u64 = 60_000;
         let (plan, entry) = columns(key);
         let known = |connection: &Connection| -> rusqlite::Result<Option<Timestamp>> {
             let known: Option<(Vec<u8>, i64)> = connection
@@ -145,13 +144,12 @@ impl Ledger {
             if let Some(considered) = known(connection)? {
                 return Ok(considered);
             }
-            let considered = Timestamp((now.0 - now.0 % MINUTE).saturating_sub(1));
             connection.execute(
                 "INSERT INTO schedules (plan, entry, times, considered) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (plan, entry) DO UPDATE SET times = ?3, considered = ?4",
-                params![plan, entry, times.0.as_slice(), column::from_time(considered)],
+                params![plan, entry, times.0.as_slice(), column::from_time(begins)],
             )?;
-            Ok(considered)
+            Ok(begins)
         })
     }
 
@@ -607,7 +605,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schedule_begins_with_its_minute_and_anew_when_it_is_edited() {
+    fn a_schedule_begins_when_it_is_new_and_anew_when_it_is_edited() {
         let mut case = case();
         let (old, new) = (Digest::of(b"0 2 * * *"), Digest::of(b"0 3 * * *"));
         let mut considered = |times, now| {
@@ -615,8 +613,8 @@ mod tests {
                 .considered(&key(), times, Timestamp(now))
                 .expect("read")
         };
-        assert_eq!(considered(old, 150_000), Timestamp(119_999));
-        assert_eq!(considered(old, 950_000), Timestamp(119_999));
-        assert_eq!(considered(new, 950_000), Timestamp(899_999));
+        assert_eq!(considered(old, 150_000), Timestamp(150_000));
+        assert_eq!(considered(old, 950_000), Timestamp(150_000));
+        assert_eq!(considered(new, 950_000), Timestamp(950_000));
     }
 }

@@ -114,7 +114,7 @@ fn take(dir: &StateDir, file: &Path, rule: &str) -> Result<Option<Locks>, String
     let holder = Holder::this_process(&RunId::from("check"), &file.to_string_lossy());
     let name = LockName::new(format!("alert {}#{rule}", file.display()));
     let mut locks = Locks::default();
-    match locks.take_named(dir, &[name], &holder) {
+    match locks.take_named(dir, &[name], 1, &holder) {
         Ok(()) => Ok(Some(locks)),
         Err(LockError::Held { .. } | LockError::StillHeld { .. } | LockError::RunIsGoingOn { .. }) => {
             Ok(None)

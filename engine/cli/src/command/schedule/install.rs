@@ -80,7 +80,7 @@ impl Install {
             systemd::install(&folders, &found.scheduled, &names, self.place.user, self.dry_run)?;
         }
         if !self.dry_run {
-            // From now on it watches: what comes in this very minute counts.
+            // From now on it watches: what comes after this moment counts.
             let mut ledger = Ledger::open(&dir)?;
             for one in &found.scheduled {
                 ledger.considered(&one.key, one.times(), caxplan_run::now())?;

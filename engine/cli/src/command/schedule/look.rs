@@ -3,8 +3,11 @@
 use super::sources::Scheduled;
 use crate::failure::Answer;
 use caxplan_core::calendar::{Busy, Calendar, Decision, LATE_MAX, decide};
-use caxplan_model::{Misfire, RunId, Timestamp};
+use caxplan_model::{Duration, Misfire, RunId, Timestamp};
 use caxplan_run::{Fate, Ledger};
+
+/// How often `cron` and timers look.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// A run to start.
 #[derive(Clone, Debug)]
@@ -40,7 +43,9 @@ pub(super) fn look(ledger: &mut Ledger, scheduled: &[Scheduled], now: Timestamp)
 fn look_at(ledger: &mut Ledger, one: &Scheduled, now: Timestamp, found: &mut Look) -> Answer<()> {
     let key = &one.key;
     // A clock that was set back: what was decided stays decided, by its due time.
-    let since = ledger.considered(key, one.times(), now)?.min(now);
+    // A schedule that nobody knew of begins with the minute that is going on: `cron` looks when it has begun.
+    let begins = Timestamp((now.0 - now.0 % LOOK_EVERY.as_millis()).saturating_sub(1));
+    let since = ledger.considered(key, one.times(), begins)?.min(now);
     let mut due = |due, run| {
         found.due.push(Due {
             scheduled: one.clone(),
@@ -92,24 +97,22 @@ fn look_at(ledger: &mut Ledger, one: &Scheduled, now: Timestamp, found: &mut Loo
         ),
     };
     match decide(&passed, now, schedule.misfire, schedule.overlap, &times) {
-        Decision::Start => {
+        // The program that is started queues it if need be: it also sees runs that were started since.
+        Decision::Start | Decision::Queue => {
             found.due.push(Due {
                 scheduled: one.clone(),
                 due: passed.newest.due,
                 run: None,
             });
             // Several times between two looks that are on time are no news: `* * * * * *`, looked at once a minute.
-            if passed.count > 1 && now.since(passed.first) > lateness(one) {
-                let line = format!("missed: {one}{others}: one run at {at} stands for all of them");
-                found.notes.push(line);
+            if passed.count > 1 && passed.newest.due.since(passed.first) >= LOOK_EVERY {
+                let note = format!("the run due {at} stands for it");
+                if ledger.settle(key, passed.first, Fate::Missed, &note, now)? {
+                    let line = format!("missed: {one}{others}: one run at {at} stands for all of them");
+                    found.notes.push(line);
+                }
             }
         }
-        // The program that is started queues it: it also sees runs that were started since.
-        Decision::Queue => found.due.push(Due {
-            scheduled: one.clone(),
-            due: passed.newest.due,
-            run: None,
-        }),
         Decision::Overlapped => {
             let run = still
                 .first()
@@ -133,8 +136,8 @@ fn look_at(ledger: &mut Ledger, one: &Scheduled, now: Timestamp, found: &mut Loo
     Ok(())
 }
 
-fn lateness(one: &Scheduled) -> caxplan_model::Duration {
-    caxplan_model::Duration::from_millis(one.schedule.jitter.as_millis() + LATE_MAX.as_millis())
+fn lateness(one: &Scheduled) -> Duration {
+    Duration::from_millis(one.schedule.jitter.as_millis() + LATE_MAX.as_millis())
 }
 
 fn times_word(count: u32) -> String {

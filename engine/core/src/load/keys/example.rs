@@ -135,7 +135,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             ("max_unavailable", "1"),
         ],
     ),
-    ("lock", &[("name", "cluster")]),
+    ("lock", &[("name", "cluster"), ("holders", "3")]),
     (
         "maintenance_schedule",
         &[

@@ -346,6 +346,11 @@ pub(in crate::load) static LOCK: Object = Object {
             "What happens to a run that finds one held: it is refused (exit code 6), waits its turn, or is left out (exit code 0).",
         ),
         key(
+            "holders",
+            Shape::Count,
+            "How many runs may hold it at once; 1 if it is not given. Plans that share a lock say the same number.",
+        ),
+        key(
             "wait_max",
             Shape::Duration,
             "How long a queued run waits at most, before it is refused.",

@@ -6,15 +6,15 @@
 //! seen: that two targets which only the run will name are one; and a plan's own `rollback` is taken to put things back
 //! as its step found them.
 
+mod part;
+
 use super::AT_RUN_TIME;
 use super::build::target_name;
 use caxplan_model::{ActionStep, Graph, Items, Node, NodeIndex, NodeKind, OnFailure, StepId, Undo};
+use part::{Key, Leftover, MOMENTS_MAX, Moment, Part, add, beside, chained, size, tolerate};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-
-/// How many moments a timeline has at most.
-const MOMENTS_MAX: usize = 20;
 
 /// How many targets are down at once, at the most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -88,42 +88,6 @@ impl fmt::Display for DownMoment {
 pub(super) struct MostDown {
     pub(super) down: Down,
     pub(super) timeline: Vec<DownMoment>,
-}
-
-/// The number of a target in a [`Names`].
-type Key = u32;
-
-/// One target that is down because of one step.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Moment {
-    step: NodeIndex,
-    key: Key,
-    then: Then,
-}
-
-/// Targets that may be down, of which no more than `count` are at once.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Leftover {
-    count: u32,
-    set: BTreeSet<Key>,
-    seen: Vec<Moment>,
-}
-
-/// What a part of the plan does to targets.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Part {
-    /// The most that it has down at once while it runs; also the most that it leaves down if it fails.
-    peak: u32,
-    /// How that comes about.
-    seen: Vec<Moment>,
-    /// The targets that it may take down.
-    touches: BTreeSet<Key>,
-    /// What may be down when it has ended well.
-    left: Leftover,
-    /// The targets that are surely up when it has ended well, whatever was before.
-    up: BTreeSet<Key>,
-    /// Whether the peak depends on a list that only the run will know.
-    open: bool,
 }
 
 /// The bound for the whole plan. `target` names the target of a node; `skipped` says what surely does not run.
@@ -364,31 +328,6 @@ fn group(nodes: &[Node], node: &Node, parts: &mut [Option<Box<Part>>]) -> Part {
     }
 }
 
-/// Failed elements that a loop tolerates stay down beside those that run.
-fn tolerate(all: &mut Part, failing: &mut [Leftover], failures: u32) {
-    failing.sort_by_key(|failed| std::cmp::Reverse(failed.count));
-    let worst = failing.iter().take(failures as usize);
-    let count = worst.fold(0, |sum: u32, failed| sum.saturating_add(failed.count));
-    if count == 0 {
-        return;
-    }
-    // The elements that fail in the timeline are others than those that run in it.
-    for moment in failing.iter().flat_map(|failed| &failed.seen) {
-        let add_more =
-            all.seen.len() < usize::try_from(all.peak.saturating_add(count)).unwrap_or(MOMENTS_MAX);
-        if add_more && all.seen.len() < MOMENTS_MAX && all.seen.iter().all(|seen| seen.key != moment.key) {
-            all.seen.insert(0, *moment);
-        }
-    }
-    all.peak = all.peak.saturating_add(count).min(size(&all.touches));
-    all.left = Leftover {
-        count: all.left.count.saturating_add(count).min(size(&all.touches)),
-        set: all.touches.clone(),
-        seen: all.seen.clone(),
-    };
-    all.up.clear();
-}
-
 /// A loop over a list that only the run will know: each element is a target of its own.
 fn at_run_time(foreach: &caxplan_model::Foreach, at: NodeIndex, names: &mut Names) -> Part {
     let mut inner = Names::default();
@@ -443,111 +382,6 @@ fn at_run_time(foreach: &caxplan_model::Foreach, at: NodeIndex, names: &mut Name
         seen,
         ..Part::default()
     }
-}
-
-impl Part {
-    /// What may be down if it fails where it is worst.
-    fn may_fail(&self) -> Leftover {
-        let fails = self.seen.iter().map(|moment| Moment {
-            then: Then::Fails,
-            ..*moment
-        });
-        Leftover {
-            count: self.peak,
-            set: self.touches.clone(),
-            seen: fails.collect(),
-        }
-    }
-}
-
-impl Leftover {
-    /// Either of two.
-    fn or(mut self, other: Self) -> Self {
-        self.set.extend(other.set);
-        if other.count > self.count {
-            self.count = other.count;
-            self.seen = other.seen;
-        }
-        self
-    }
-}
-
-/// One after the other, with what is down before.
-fn chained(before: Leftover, children: Vec<Part>) -> Part {
-    let mut down = before;
-    let mut all = Part {
-        peak: down.count,
-        seen: down.seen.clone(),
-        touches: down.set.clone(),
-        ..Part::default()
-    };
-    for child in children {
-        let overlap = child.touches.iter().filter(|key| down.set.contains(key)).count();
-        let distinct = down.set.len() + child.touches.len() - overlap;
-        let peak = down
-            .count
-            .saturating_add(child.peak)
-            .min(u32::try_from(distinct).unwrap_or(u32::MAX));
-        if peak > all.peak {
-            all.peak = peak;
-            all.seen.clone_from(&down.seen);
-            for moment in child.seen {
-                add(&mut all.seen, moment);
-            }
-        }
-        for key in &child.up {
-            down.set.remove(key);
-        }
-        down.seen.retain(|moment| !child.up.contains(&moment.key));
-        down.count = down.count.min(size(&down.set)).saturating_add(child.left.count);
-        all.up.retain(|key| !child.left.set.contains(key));
-        all.up.extend(child.up);
-        for moment in child.left.seen {
-            add(&mut down.seen, moment);
-        }
-        down.set.extend(child.left.set);
-        down.count = down.count.min(size(&down.set));
-        merge(&mut all.touches, child.touches);
-        all.open |= child.open;
-    }
-    all.left = down;
-    all
-}
-
-/// So many at once (0: all of them), in any order.
-fn beside(children: Vec<Part>, at_once: u32) -> Part {
-    let mut all = Part::default();
-    let mut above: Vec<(u32, Vec<Moment>)> = Vec::new();
-    for child in children {
-        let stays = child.left.count;
-        all.left.count = all.left.count.saturating_add(stays);
-        for moment in &child.left.seen {
-            add(&mut all.left.seen, *moment);
-        }
-        above.push((child.peak.saturating_sub(stays), child.seen));
-        merge(&mut all.left.set, child.left.set);
-        merge(&mut all.touches, child.touches);
-        all.up.extend(child.up);
-        all.open |= child.open;
-    }
-    all.left.count = all.left.count.min(size(&all.left.set));
-    all.up.retain(|key| !all.left.set.contains(key));
-    above.sort_by_key(|(peak, _)| std::cmp::Reverse(*peak));
-    let count = if at_once == 0 {
-        above.len()
-    } else {
-        at_once as usize
-    };
-    all.peak = all.left.count;
-    all.seen.clone_from(&all.left.seen);
-    for (peak, seen) in above.into_iter().take(count) {
-        all.peak = all.peak.saturating_add(peak);
-        for moment in seen {
-            add(&mut all.seen, moment);
-        }
-    }
-    all.peak = all.peak.min(size(&all.touches));
-    all
 }
 
 /// Splits the children of a `dag` into chains in which each needs the one before it: greedily, in the order of the plan.
@@ -625,23 +459,4 @@ fn stuck_in_rollback(
     let again = again.iter().filter_map(|moment| undone.get(&moment.key).copied());
     let left_max = usize::try_from(peak).unwrap_or(usize::MAX);
     again.chain(left.into_iter().take(left_max)).collect()
-}
-
-/// Adds to a timeline, each target once.
-fn add(seen: &mut Vec<Moment>, moment: Moment) {
-    if seen.len() < MOMENTS_MAX && seen.iter().all(|other| other.key != moment.key) {
-        seen.push(moment);
-    }
-}
-
-/// The smaller set goes into the larger one.
-fn merge(into: &mut BTreeSet<Key>, mut from: BTreeSet<Key>) {
-    if from.len() > into.len() {
-        std::mem::swap(into, &mut from);
-    }
-    into.extend(from);
-}
-
-fn size(set: &BTreeSet<Key>) -> u32 {
-    u32::try_from(set.len()).unwrap_or(u32::MAX)
 }

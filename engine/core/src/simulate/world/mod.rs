@@ -3,16 +3,18 @@
 //! Time is a number: an attempt takes its time limit, or no time if it has none; reading (a probe, an observation, the
 //! state before a step) takes none. What has begun at the same time ends in the order of its start.
 
+mod effect;
+
 use super::fault::{FaultKind, Truth};
-use super::knowledge::{Knowledge, Known, id_of, target_name};
+use super::knowledge::{Knowledge, id_of};
+use super::model::Model;
 use super::script::Script;
 use super::story::{Assumption, Chance, Opening, Story};
 use super::targets::Availability;
-use crate::load::checked_params;
-use crate::schedule::{Command, Event, Interrupt, NodeStatus, ProbeReport, Scheduler, State};
+use crate::schedule::{Command, Event, Interrupt, NodeStatus, Scheduler, State};
 use caxplan_model::{
-    ActionStep, Answer, AttemptNo, Cause, Digest, Duration, FailureEffect, FailureKind, Graph, InDoubtPolicy,
-    NodeIndex, NodeKind, Outcome, Record, RunEnd, StepId, Timestamp, Undo, UndoEnd, Value,
+    Answer, AttemptNo, Cause, Digest, Duration, FailureKind, InDoubtPolicy, NodeIndex, NodeKind, Record,
+    RunEnd, StepId, Timestamp, Undo, UndoEnd,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,107 +22,6 @@ use std::collections::{BTreeMap, BTreeSet};
 const SESSIONS_MAX: u32 = 10_000;
 /// Events of one simulated run beyond what its size explains: a run that takes more does not end.
 const EVENTS_PER_NODE_MAX: u64 = 1_000;
-
-/// What is the same in all simulated runs of a plan.
-#[derive(Clone, Debug)]
-pub struct Model {
-    graph: Graph,
-    secret: BTreeSet<String>,
-    limits: BTreeMap<String, Duration>,
-    items: u32,
-}
-
-impl Model {
-    /// A model of a plan. `secret` are the names of its secret parameters, `limits` the time limits that actions have by
-    /// themselves, and `items` how many stand-ins a loop gets over a list that only the run knows.
-    pub fn new(
-        mut graph: Graph,
-        secret: BTreeSet<String>,
-        limits: BTreeMap<String, Duration>,
-        items: u32,
-    ) -> Self {
-        for node in &mut graph.nodes {
-            without_jitter(&mut node.kind);
-        }
-        Self {
-            graph,
-            secret,
-            limits,
-            items,
-        }
-    }
-
-    /// The plan.
-    pub fn graph(&self) -> &Graph {
-        &self.graph
-    }
-
-    /// Runs the plan as the script says.
-    pub fn run(&self, script: &Script) -> Story {
-        let mut world = World::new(self, script);
-        world.play(Vec::new());
-        world.into_story()
-    }
-
-    /// Runs the plan as the script says; then, with nothing going wrong any more, resumes or rolls back what is left.
-    pub(super) fn run_on(&self, script: &Script) -> (Story, Story, Story) {
-        let calm = Script {
-            faults: script
-                .faults
-                .iter()
-                .filter(|fault| fault.kind == FaultKind::NotTaken)
-                .cloned()
-                .collect(),
-            crash: None,
-            ..script.clone()
-        };
-        let mut world = World::new(self, script);
-        world.play(Vec::new());
-        let go_on = |events: Vec<Event>| {
-            let mut world = World {
-                script: &calm,
-                ..world.clone()
-            };
-            if world.end.is_none_or(RunEnd::is_resumable) || !events.is_empty() {
-                world.play(events);
-            }
-            world.into_story()
-        };
-        let resumed = go_on(Vec::new());
-        let to = None;
-        let reason = "a person asked for it".to_owned();
-        let rolled_back = match world.end {
-            Some(RunEnd::RolledBack) => go_on(Vec::new()),
-            Some(_) | None => go_on(vec![Event::Rollback { to, reason }]),
-        };
-        (world.into_story(), resumed, rolled_back)
-    }
-}
-
-/// The longest pauses, so that the time is an upper bound.
-fn without_jitter(kind: &mut NodeKind) {
-    match kind {
-        NodeKind::Action(action) => {
-            if let Some(retry) = &mut action.retry {
-                retry.jitter = false;
-            }
-        }
-        NodeKind::Foreach(foreach) => {
-            for node in &mut foreach.body {
-                without_jitter(&mut node.kind);
-            }
-        }
-        NodeKind::Sequence { .. }
-        | NodeKind::Parallel { .. }
-        | NodeKind::Dag { .. }
-        | NodeKind::Rolling(_)
-        | NodeKind::Block { .. }
-        | NodeKind::Wait { .. }
-        | NodeKind::Watch(_)
-        | NodeKind::Approve { .. }
-        | NodeKind::Checklist(_) => {}
-    }
-}
 
 /// What is owed to the scheduler.
 #[derive(Clone, Debug)]
@@ -139,8 +40,9 @@ enum Over {
     Crashed,
 }
 
+/// A simulated run, and what its actions have done.
 #[derive(Clone)]
-struct World<'m> {
+pub(super) struct World<'m> {
     model: &'m Model,
     script: &'m Script,
     knowledge: Knowledge,
@@ -178,7 +80,7 @@ struct World<'m> {
 }
 
 impl<'m> World<'m> {
-    fn new(model: &'m Model, script: &'m Script) -> Self {
+    pub(super) fn new(model: &'m Model, script: &'m Script) -> Self {
         let state = State::new(model.graph.clone());
         Self {
             knowledge: Knowledge::of(&state, script, &model.secret),
@@ -211,7 +113,20 @@ impl<'m> World<'m> {
         }
     }
 
-    fn into_story(self) -> Story {
+    /// The world as it stands now, where things go on as another script says.
+    pub(super) fn under(&self, script: &'m Script) -> Self {
+        Self {
+            script,
+            ..self.clone()
+        }
+    }
+
+    /// How the last engine left the run.
+    pub(super) fn end(&self) -> Option<RunEnd> {
+        self.end
+    }
+
+    pub(super) fn into_story(self) -> Story {
         Story {
             state: self.scheduler.state().clone(),
             records: self.journal,
@@ -228,7 +143,7 @@ impl<'m> World<'m> {
     }
 
     /// Runs until nothing more comes of it. `first` is what a person asks for before.
-    fn play(&mut self, mut first: Vec<Event>) {
+    pub(super) fn play(&mut self, mut first: Vec<Event>) {
         if self.journal.is_empty() {
             self.append(Record::RunCreated {
                 at: self.now,
@@ -568,212 +483,6 @@ impl<'m> World<'m> {
                 Event::Evaluated { node, value }
             }
         }
-    }
-
-    /// How an attempt ends.
-    fn perform(&mut self, node: NodeIndex, attempt: AttemptNo) -> Outcome {
-        let Some(action) = self.action(node).cloned() else {
-            return Outcome::failed(FailureKind::Other, "only a step has an action");
-        };
-        let id = id_of(self.scheduler.state(), node).clone();
-        // A kind that is tried again, so that the time of all attempts counts.
-        let kind = |preferred: FailureKind| match action.retry().on.as_slice() {
-            [] => preferred,
-            on if on.contains(&preferred) => preferred,
-            on => on[0],
-        };
-        if let Some(failing) = self
-            .script
-            .failing
-            .get(&id)
-            .filter(|failing| attempt.0 <= failing.attempts)
-        {
-            let (cause, effect) = (failing.cause.clone(), failing.effect);
-            match effect {
-                FailureEffect::Possible => self.act(node),
-                FailureEffect::None => self.did_nothing(node),
-            }
-            return Outcome::Failed { cause, effect };
-        }
-        if self.strikes(node, FaultKind::Fails) {
-            self.did_nothing(node);
-            return Outcome::failed(kind(FailureKind::Unavailable), "fails (simulated)");
-        }
-        if self.strikes(node, FaultKind::FailsMidway) {
-            self.act(node);
-            return Outcome::failed_midway(kind(FailureKind::Unavailable), "breaks off (simulated)");
-        }
-        if self.strikes(node, FaultKind::TimesOut) {
-            let cause = Cause::new(FailureKind::Timeout, "reaches its time limit (simulated)");
-            if action.read_only {
-                let effect = FailureEffect::None;
-                return Outcome::Failed { cause, effect };
-            }
-            self.act(node);
-            return Outcome::Unknown { cause };
-        }
-        let output = self.script.outputs.get(&id).cloned();
-        if let Some(output) = &output
-            && let Some(message) = self
-                .knowledge
-                .unmet(self.scheduler.state(), node, &action.expect, output)
-        {
-            let cause = Cause::new(FailureKind::Expectation, message);
-            let effect = if action.read_only {
-                FailureEffect::None
-            } else {
-                self.act(node);
-                FailureEffect::Possible
-            };
-            return Outcome::Failed { cause, effect };
-        }
-        let output = output.unwrap_or_default();
-        if let Some((target, change)) = self.effect_on_target(node) {
-            self.availability.done(node, &target, change);
-        }
-        if action.read_only || self.script.unchanged.contains(&id) {
-            return Outcome::Unchanged { output };
-        }
-        self.act(node);
-        Outcome::Changed { output }
-    }
-
-    fn act(&mut self, node: NodeIndex) {
-        if self.action(node).is_some_and(|action| !action.read_only) {
-            self.acted.insert(node);
-        }
-    }
-
-    fn did_nothing(&mut self, node: NodeIndex) {
-        if !self.scheduler.state().may_have_acted(node)
-            && let Some((target, change)) = self.effect_on_target(node)
-        {
-            self.availability.nothing_done(node, &target, change);
-        }
-    }
-
-    /// The effect of a step is gone.
-    fn forget(&mut self, node: NodeIndex) {
-        self.acted.remove(&node);
-        if let Some((target, change)) = self.effect_on_target(node) {
-            self.availability.undone(node, &target, change);
-        }
-    }
-
-    fn probe(&mut self, node: NodeIndex) -> ProbeReport {
-        let id = id_of(self.scheduler.state(), node);
-        let cannot_tell = [
-            FaultKind::FailsMidway,
-            FaultKind::TimesOut,
-            FaultKind::InDoubt(Truth::Unknown),
-        ];
-        if cannot_tell.iter().any(|kind| self.script.has(id, *kind)) {
-            return ProbeReport::Unknown {
-                reason: "simulated".to_owned(),
-            };
-        }
-        if self.acted.contains(&node) {
-            let output = self.script.outputs.get(id).cloned().unwrap_or_default();
-            if let Some((target, change)) = self.effect_on_target(node) {
-                self.availability.done(node, &target, change);
-            }
-            return ProbeReport::Done { output };
-        }
-        ProbeReport::NotDone
-    }
-
-    fn evaluate(&mut self, node: NodeIndex, text: &str) -> Result<Value, String> {
-        let state = self.scheduler.state();
-        let of = state.graph().node(node);
-        let known = self
-            .knowledge
-            .evaluate(state, node, text, self.script, &self.guessed);
-        let what = match known {
-            Known::Value(Value::Array(items)) => {
-                return checked_params(state.graph(), node, items).map(Value::Array);
-            }
-            Known::Value(value) => return Ok(value),
-            Known::Wrong(message) => return Err(message),
-            Known::AtRunTime(what) => what,
-        };
-        let id = of.id.clone();
-        if of.when.as_deref() == Some(text) {
-            self.assumptions.insert(Assumption::Taken { id, what });
-            self.offer(node, Opening::When);
-            return Ok(Value::Bool(!self.strikes(node, FaultKind::NotTaken)));
-        }
-        if matches!(of.kind, NodeKind::Foreach(_)) {
-            // A child plan has its parameters once.
-            let items = match &of.kind {
-                NodeKind::Foreach(foreach) if !foreach.params.is_empty() => 1,
-                _ => self.model.items,
-            };
-            self.assumptions.insert(Assumption::Items { id, what, items });
-            self.guessed.insert(node);
-            let item = |number: u32| serde_json::json!({"name": format!("item-{number}")});
-            return Ok((1..=items).map(item).collect());
-        }
-        self.assumptions.insert(Assumption::NoTime { id, what });
-        Ok(Value::from("0s"))
-    }
-
-    /// Notes that something can go wrong here.
-    fn offer(&mut self, node: NodeIndex, opening: Opening) {
-        let first = match opening {
-            Opening::Attempt => self.started.insert((node, self.session)),
-            Opening::Undo | Opening::Watch | Opening::Approval | Opening::When => !self
-                .chances
-                .iter()
-                .any(|chance| chance.node == node && chance.opening == opening),
-        };
-        if first {
-            self.chances.push(Chance { node, opening });
-        }
-    }
-
-    /// Whether a fault of the script strikes here, every time.
-    fn strikes(&mut self, node: NodeIndex, kind: FaultKind) -> bool {
-        let id = id_of(self.scheduler.state(), node);
-        let found = self
-            .script
-            .faults
-            .iter()
-            .position(|fault| fault.kind == kind && fault.step == *id);
-        if let Some(position) = found {
-            let opening = Opening::of(kind);
-            let at = self.chances.iter().rposition(|chance| {
-                chance.node == node && (chance.opening == opening || kind == FaultKind::Interrupted)
-            });
-            self.struck.entry(position).or_insert(at.unwrap_or(0));
-        }
-        found.is_some()
-    }
-
-    /// Whether a fault of the script strikes here, the first time.
-    fn strikes_once(&mut self, node: NodeIndex, kind: FaultKind) -> bool {
-        self.strikes(node, kind) && self.spent.insert((node, kind))
-    }
-
-    fn action(&self, node: NodeIndex) -> Option<&ActionStep> {
-        match &self.scheduler.state().graph().node(node).kind {
-            NodeKind::Action(action) => Some(action),
-            _ => None,
-        }
-    }
-
-    /// The target that a step takes down or brings back.
-    fn effect_on_target(&self, node: NodeIndex) -> Option<(String, i8)> {
-        let action = self.action(node).filter(|action| action.availability != 0)?;
-        let state = self.scheduler.state();
-        let name = target_name(
-            &self.knowledge,
-            state,
-            node,
-            action.target.as_deref(),
-            self.script,
-        );
-        let name = name.unwrap_or_else(|| format!("the target of `{}`", id_of(state, node)));
-        Some((name, action.availability))
     }
 }
 
