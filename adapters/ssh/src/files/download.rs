@@ -45,6 +45,9 @@ pub struct SshDownload {
     /// Of a folder: whether to remove what it has here and not on the host.
     #[serde(default)]
     pub delete: bool,
+    /// Of a folder: whether to compare files by their content where length and time of change are the same.
+    #[serde(default)]
+    pub checksum: bool,
     /// As whom to read.
     #[serde(default)]
     pub sudo: Option<Sudo>,
@@ -167,7 +170,7 @@ impl SshDownload {
             mode: self.mode.as_deref().map(mode_of).transpose()?,
             owner: super::owner::Owner::default(),
             delete: self.delete,
-            checksum: false,
+            checksum: self.checksum,
         }))
     }
 

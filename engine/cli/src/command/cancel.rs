@@ -58,7 +58,7 @@ impl Cancel {
         match summary.end {
             Some(end @ (RunEnd::Succeeded | RunEnd::Failed | RunEnd::Stuck | RunEnd::RolledBack))
             | Some(end @ RunEnd::Cancelled) => {
-                let message = format!("run {run} is over already: it {}", ui::end_word(end));
+                let message = format!("run {run} is over already ({})", ui::end_word(end));
                 return Err(Failure::new(message).hint(format!("`caxplan show {run}` shows what came of it")));
             }
             Some(RunEnd::Waiting) | None => {}

@@ -340,6 +340,13 @@ fn consequences(old: &Graph, new: &Graph, pairs: &Pairs) -> Vec<Consequence> {
     for lock in before.locks.iter().filter(|lock| !after.locks.contains(lock)) {
         say(true, format!("no longer takes the lock `{lock}`"));
     }
+    let (was, is) = (before.lock_policy.holders, after.lock_policy.holders);
+    if was != is {
+        say(
+            is > was,
+            format!("runs that may hold a lock at once: {was} → {is}"),
+        );
+    }
     found
 }
 

@@ -24,6 +24,7 @@ pub fn build(graph: &Graph, foresight: &Foresight, forecasts: &BTreeMap<NodeInde
         description: graph.header.description.clone(),
         digest: graph.digest(),
         locks: graph.header.locks.clone(),
+        lock_policy: graph.header.lock_policy,
         on_failure: graph.header.on_failure,
         max_parallel: match graph.header.max_parallel {
             0 => MAX_PARALLEL,

@@ -28,8 +28,8 @@ pub(crate) use build::resolve_early as resolve_before_run;
 pub(crate) use invariant::{Broken, broken_for_sure, is_target, may_be_down};
 
 use caxplan_model::{
-    CheckpointName, Digest, LockName, NodeIndex, Notification, OnFailure, Schedule, SharedMap, ShortText,
-    StepId,
+    CheckpointName, Digest, LockName, LockPolicy, NodeIndex, Notification, OnFailure, Schedule, SharedMap,
+    ShortText, StepId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +77,9 @@ pub struct Preview {
     pub digest: Digest,
     /// Locks that the run would hold.
     pub locks: Vec<LockName>,
+    /// What it would do if one of them is held.
+    #[serde(default, skip_serializing_if = "LockPolicy::is_default")]
+    pub lock_policy: LockPolicy,
     /// What happens on a failure if nothing nearer says otherwise.
     pub on_failure: OnFailure,
     /// How many steps run at once.

@@ -2,7 +2,9 @@
 
 use super::markdown::plain;
 use super::{Change, Down, Entry, IN_ORDER, Preview};
-use caxplan_model::{Map, NodeIndex, Notification, OnFailure, RunEnd, Schedule, StepId, Value};
+use caxplan_model::{
+    IfHeld, LockPolicy, Map, NodeIndex, Notification, OnFailure, RunEnd, Schedule, StepId, Value,
+};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -25,6 +27,21 @@ fn told(notification: &Notification) -> String {
 pub(super) struct Line<'a> {
     pub(super) entry: &'a Entry,
     pub(super) folded: Vec<&'a str>,
+}
+
+/// What becomes of a run that finds a lock held, if a plan says something of it.
+fn if_held(policy: LockPolicy) -> Option<String> {
+    let becomes = match (policy.if_held, policy.wait_max) {
+        (IfHeld::Refuse, _) if policy.holders == 1 => return None,
+        (IfHeld::Refuse, _) => "it is refused".to_owned(),
+        (IfHeld::Skip, _) => "it is left out".to_owned(),
+        (IfHeld::Queue, None) => "it waits its turn".to_owned(),
+        (IfHeld::Queue, Some(max)) => format!("it waits its turn, {max} at most"),
+    };
+    Some(match policy.holders {
+        1 => becomes,
+        holders => format!("by {holders} runs, {becomes}"),
+    })
 }
 
 impl Preview {
@@ -156,6 +173,12 @@ impl Preview {
                 .collect(),
         );
         list("Locks", self.locks.iter().map(ToString::to_string).collect());
+        if !self.locks.is_empty() {
+            list(
+                "If a lock is held",
+                if_held(self.lock_policy).into_iter().collect(),
+            );
+        }
         list("Tells", self.notify.iter().map(told).collect());
         list("On failure", vec![policy(self.on_failure).to_owned()]);
         facts

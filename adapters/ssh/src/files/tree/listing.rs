@@ -249,7 +249,7 @@ pub(super) async fn compare(
         same.extend(
             doubtful
                 .into_iter()
-                .filter(|path| here.get(path) == there.get(path)),
+                .filter(|path| here.contains_key(path) && here.get(path) == there.get(path)),
         );
     }
     let mut changes = Changes::default();

@@ -85,13 +85,40 @@ async fn transfer(
         so_far += file.item.bytes;
         progress.note(&remote.context, so_far);
     }
-    if let Way::Up(remote) = way {
-        verify(remote, folder, names, &hashes).await?;
-        // One flush for all. Where the host cannot, the kernel does it within half a minute.
-        let sync = format!("sync -f {0} 2>/dev/null || sync", shell_word(folder)?);
-        remote.try_run(Command::script(sync)).await?;
+    // One flush for all.
+    match way {
+        Way::Up(remote) => {
+            verify(remote, folder, names, &hashes).await?;
+            // Where the host cannot, the kernel does it within half a minute.
+            let sync = format!("sync -f {0} 2>/dev/null || sync", shell_word(folder)?);
+            remote.try_run(Command::script(sync)).await?;
+        }
+        Way::Down(remote) => {
+            verify_source(remote, job, files, &hashes).await?;
+            let folder = folder.to_owned();
+            blocking(move || {
+                File::open(&folder)
+                    .and_then(|file| Ok(rustix::fs::syncfs(file)?))
+                    .map_err(|error| local_fault(&format!("cannot write {folder}"), &error))
+            })
+            .await?;
+        }
     }
     Ok(())
+}
+
+/// Compares what was fetched with what is there now, by one program there for all files.
+async fn verify_source(remote: &Remote, job: &Job, files: &[New], hashes: &[String]) -> Result<(), Fault> {
+    let paths: Vec<String> = files.iter().map(|file| file.path.clone()).collect();
+    let there = remote.sha256_many(&job.from, &paths).await?;
+    let moved = paths
+        .iter()
+        .zip(hashes)
+        .find(|(path, hash)| there.get(*path) != Some(*hash));
+    match moved {
+        Some((path, _)) => Err(changed(&remote.shown(&join(&job.from, path)))),
+        None => Ok(()),
+    }
 }
 
 /// Compares what arrived, by one program there for all files.
