@@ -6,15 +6,9 @@ use anyhow::Result;
 /// Builds all that is needed and runs the plan.
 pub(crate) fn run() -> Result<()> {
     dist::releases()?;
-    shell::run(&[
-        "cargo",
-        "build",
-        "--package",
-        "caxton",
-        "--package",
-        "caxplan",
-        "--locked",
-    ])?;
+    // All of the workspace, as the releases were built: for single packages Cargo would choose other features, and build
+    // the dependencies a second time.
+    shell::run(&["cargo", "build", "--workspace", "--locked"])?;
     let caxplan = shell::target_dir().join("debug/caxplan");
     let words = [
         caxplan.to_str().unwrap_or("caxplan"),

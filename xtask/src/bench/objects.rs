@@ -24,17 +24,7 @@ const RUNS: usize = 3;
 /// Builds in release mode and prints the table.
 pub(crate) fn run() -> Result<()> {
     let aws = python::aws()?;
-    shell::run(&["cargo", "build", "--release", "--locked", "--package", "caxplan"])?;
-    shell::run(&[
-        "cargo",
-        "build",
-        "--release",
-        "--locked",
-        "--package",
-        "caxplan-s3",
-        "--example",
-        "s3-server",
-    ])?;
+    super::build(&["--bin", "caxplan", "--example", "s3-server"])?;
     let release = shell::target_dir().join("release");
     measure(
         &release.join("caxplan"),

@@ -4,7 +4,7 @@
 use super::{median, ratio, show, timed};
 use crate::shell;
 use anyhow::{Context, Result, bail};
-use caxton_tests::{Account, Sshd};
+use caxton_tests::{Account, Sshd, SshdOptions};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,7 +27,7 @@ pub(crate) fn run() -> Result<()> {
     if !Sshd::is_there() || !Account::can_be_made() {
         bail!("this needs openssh-server, and root to make an account that is logged in to");
     }
-    shell::run(&["cargo", "build", "--release", "--package", "caxplan", "--locked"])?;
+    super::build(&["--bin", "caxplan"])?;
     let caxplan = shell::target_dir().join("release/caxplan");
     measure(&caxplan)
 }
@@ -39,15 +39,23 @@ pub(crate) fn measure(caxplan: &Path) -> Result<()> {
         .ok();
     for (hosts, commands) in [(20, 10), (198, 1)] {
         let fleet = Fleet {
-            sshd: Sshd::start(hosts),
+            // As a server logs by itself.
+            sshd: Sshd::with(
+                hosts,
+                &SshdOptions {
+                    config: vec!["LogLevel INFO".to_owned()],
+                    ..SshdOptions::default()
+                },
+            ),
             account: Account::ordinary(),
             folder: tempfile::tempdir().context("a temporary folder")?,
             hosts,
             commands,
         };
         shell::say(&format!("\n{hosts} hosts × {commands} `true`:"));
-        let cold = median(RUNS, || fleet.ssh(true))?;
-        let warm = median(RUNS, || fleet.ssh(false))?;
+        let single = median(RUNS, || fleet.ssh(Connections::Single))?;
+        let cold = median(RUNS, || fleet.ssh(Connections::Cold))?;
+        let warm = median(RUNS, || fleet.ssh(Connections::Warm))?;
         let ours = median(RUNS, || fleet.caxplan(caxplan, true))?;
         let reading = median(RUNS, || fleet.caxplan(caxplan, false))?;
         let row = |what: &str, time: Duration| {
@@ -58,6 +66,7 @@ pub(crate) fn measure(caxplan: &Path) -> Result<()> {
                 ratio(time, cold)
             ));
         };
+        row("ssh, a connection for each command", single);
         row("ssh, shared connections, opened in it (cold)", cold);
         row("ssh, shared connections, open before (warm)", warm);
         row("caxplan, whole process, durable, with receipts", ours);
@@ -80,18 +89,34 @@ struct Fleet {
     commands: usize,
 }
 
+/// The connections of plain `ssh`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Connections {
+    /// One for each command.
+    Single,
+    /// One for each host, by `ControlMaster`, opened while the time runs.
+    Cold,
+    /// The same, opened before.
+    Warm,
+}
+
 impl Fleet {
-    /// Plain `ssh`, many at a time. The masters are opened in it, or before.
-    fn ssh(&self, cold: bool) -> Result<Duration> {
+    /// Plain `ssh`, many at a time.
+    fn ssh(&self, connections: Connections) -> Result<Duration> {
         let sockets = tempfile::tempdir_in(self.folder.path()).context("a folder for sockets")?;
-        let mut options = self.sshd.client_options();
-        for option in [
-            "ControlMaster=auto".to_owned(),
-            "ControlPersist=60".to_owned(),
-            format!("ControlPath={}/%h", sockets.path().display()),
+        let mut wanted = vec![
             format!("Port={}", self.sshd.port()),
             format!("User={}", self.account.name()),
-        ] {
+        ];
+        if connections != Connections::Single {
+            wanted.extend([
+                "ControlMaster=auto".to_owned(),
+                "ControlPersist=60".to_owned(),
+                format!("ControlPath={}/%h", sockets.path().display()),
+            ]);
+        }
+        let mut options = self.sshd.client_options();
+        for option in wanted {
             options.extend(["-o".to_owned(), option]);
         }
         let mut hosts = String::new();
@@ -108,10 +133,13 @@ impl Fleet {
                 list.display()
             )
         };
-        if !cold {
+        if connections == Connections::Warm {
             timed(Command::new("sh").args(["-c", &each(1)]))?;
         }
         let time = timed(Command::new("sh").args(["-c", &each(self.commands)]));
+        if connections == Connections::Single {
+            return time;
+        }
         let end = format!(
             "xargs -a {} -P {AT_A_TIME} -I @@ {ssh} -O exit @@ 2>/dev/null || :",
             list.display()

@@ -33,7 +33,7 @@ pub(crate) fn run() -> Result<()> {
     let caxplan = match std::env::var_os("CAXPLAN") {
         Some(program) => program.into(),
         None => {
-            shell::run(&["cargo", "build", "--release", "--package", "caxplan", "--locked"])?;
+            super::build(&["--bin", "caxplan"])?;
             shell::target_dir().join("release/caxplan")
         }
     };
