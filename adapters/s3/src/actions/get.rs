@@ -158,7 +158,8 @@ async fn is_done(
     if file.bytes() != object.bytes {
         return Ok(None);
     }
-    let hashes = file.hash(true, client.cancel()).await?;
+    let with_md5 = object.is_told_by_md5(file.bytes());
+    let hashes = file.hash(with_md5, client.cancel()).await?;
     let sha256 = hex::encode(hashes.sha256);
     let is_same = match (object.sha256(), object.md5(), wanted) {
         (Some(noted), _, _) => noted == sha256,

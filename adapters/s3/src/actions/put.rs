@@ -198,7 +198,12 @@ impl S3Put {
         };
         let source = self.source(context)?;
         let plan = UploadPlan::new(self.part_size.0, self.concurrency, source.bytes())?;
-        let hashes = source.hash(true, client.cancel()).await?;
+        let now = head(&client, &place, None).await?;
+        if now.is_none() {
+            check_bucket(&client, &place).await?;
+        }
+        let with_md5 = now.as_ref().is_some_and(|now| now.is_told_by_md5(source.bytes()));
+        let hashes = source.hash(with_md5, client.cancel()).await?;
         if let Some(sha256) = sha256.filter(|sha256| *sha256 != hex::encode(hashes.sha256)) {
             return Err(Cause::new(
                 FailureKind::Conflict,
@@ -208,10 +213,6 @@ impl S3Put {
                 ),
             )
             .with_hint("the file is another one, or was damaged"));
-        }
-        let now = head(&client, &place, None).await?;
-        if now.is_none() {
-            check_bucket(&client, &place).await?;
         }
         let wanted = Wanted {
             content_type: self.content_type.clone(),

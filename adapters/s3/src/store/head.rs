@@ -134,6 +134,11 @@ impl Object {
         is_md5(&self.etag)
     }
 
+    /// Whether its MD5 is all that can tell it from a content of this length. An MD5 takes longer than a SHA-256 here.
+    pub(crate) fn is_told_by_md5(&self, bytes: u64) -> bool {
+        self.sha256().is_none() && self.md5().is_some() && self.bytes == bytes
+    }
+
     /// Whether both have the same content, as far as can be told.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         let is_same_hash = self.sha256().is_some() && self.sha256() == other.sha256();

@@ -166,7 +166,7 @@ async fn ask_engine(serving: &Arc<Serving>, run: String, request: Request) -> Re
         if engine_of(dir, &run).is_none() {
             return Err(Refusal::new(
                 StatusCode::CONFLICT,
-                format!("no engine is at work on run {run}"),
+                format!("no engine is at work on run {run}: `caxplan resume` goes on with it, `caxplan cancel` ends it"),
             ));
         }
         journal.ask(&run, &by(), &request)?;

@@ -147,3 +147,71 @@ fn times_word(count: u32) -> String {
         count => format!("{count} times"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Look, look};
+    use crate::command::schedule::sources::Scheduled;
+    use caxplan_core::calendar::Calendar;
+    use caxplan_model::{Schedule, Timestamp};
+    use caxplan_run::{Fate, Ledger, ScheduleKey, StateDir};
+    use jiff::tz::TimeZone;
+
+    const SECOND: u64 = 1_000;
+    const MINUTE: u64 = 60 * SECOND;
+    /// When the tests begin.
+    const BEGUN: u64 = 10 * MINUTE;
+
+    fn scheduled(cron: &str) -> Scheduled {
+        let schedule = Schedule::new(cron);
+        Scheduled {
+            key: ScheduleKey {
+                plan: "/plans/a.yaml".into(),
+                entry: None,
+            },
+            calendar: Calendar::new(&schedule, TimeZone::UTC, "").expect("a right expression"),
+            schedule,
+        }
+    }
+
+    fn looked(ledger: &mut Ledger, of: &Scheduled, now: u64) -> Look {
+        look(ledger, std::slice::from_ref(of), Timestamp(now)).expect("the ledger can be read")
+    }
+
+    #[test]
+    fn a_minute_that_one_run_of_the_next_stands_for_is_told_and_kept() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dir = StateDir::at(folder.path()).expect("made");
+        let mut ledger = Ledger::open(&dir).expect("made");
+        let every_minute = scheduled("* * * * *");
+        assert_eq!(
+            looked(&mut ledger, &every_minute, BEGUN + MINUTE / 2).due.len(),
+            1
+        );
+
+        // The look at the second minute was left out, and the next one is late.
+        let found = looked(&mut ledger, &every_minute, BEGUN + 2 * MINUTE + 50 * SECOND);
+        assert_eq!(found.due.len(), 1);
+        assert_eq!(found.due[0].due, Timestamp(BEGUN + 2 * MINUTE));
+        assert!(
+            found.notes[0].starts_with("missed: /plans/a.yaml (and twice before"),
+            "{:?}",
+            found.notes
+        );
+        let kept = ledger.history(&every_minute.key, 10).expect("read");
+        assert_eq!((kept[0].0.due, kept[0].0.fate), (Timestamp(BEGUN), Fate::Missed));
+        assert!(kept[0].0.note.contains("stands for it"), "{}", kept[0].0.note);
+    }
+
+    #[test]
+    fn seconds_between_two_looks_that_are_on_time_are_no_news() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dir = StateDir::at(folder.path()).expect("made");
+        let mut ledger = Ledger::open(&dir).expect("made");
+        let every_second = scheduled("* * * * * *");
+        looked(&mut ledger, &every_second, BEGUN + SECOND);
+        let found = looked(&mut ledger, &every_second, BEGUN + MINUTE - SECOND);
+        assert_eq!((found.due.len(), found.notes.len()), (1, 0), "{:?}", found.notes);
+        assert_eq!(ledger.history(&every_second.key, 10).expect("read"), []);
+    }
+}
