@@ -46,14 +46,17 @@ impl Diagnostics {
                 _ => Some(format!("{number} {noun}s")),
             }
         };
-        [
+        let counts = [
             count(Severity::Error, "error"),
             count(Severity::Warning, "warning"),
-        ]
-        .into_iter()
-        .flatten()
-        .collect::<Vec<_>>()
-        .join(", ")
+        ];
+        let counts = counts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        let more = if self.is_cut {
+            ", and more that are not listed"
+        } else {
+            ""
+        };
+        format!("{counts}{more}")
     }
 
     fn render_one(&self, item: &Diagnostic, renderer: &Renderer) -> String {

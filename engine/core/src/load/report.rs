@@ -14,7 +14,7 @@ pub(super) struct Report {
     indices: Vec<LineIndex>,
     items: Vec<Diagnostic>,
     errors: usize,
-    /// Takes what is over the limit.
+    /// Takes what is over the limit: the last of it.
     overflow: Option<Diagnostic>,
     /// What could stand where a value of the wrong kind stands.
     examples: Vec<(Span, String)>,
@@ -129,7 +129,15 @@ impl Report {
             help: None,
         };
         if self.items.len() >= DIAGNOSTICS_MAX {
-            return self.overflow.insert(diagnostic);
+            let of_warning = |item: &Diagnostic| item.severity == Severity::Warning;
+            // An error has a place, whatever was warned of before.
+            return match self.items.iter().rposition(of_warning) {
+                Some(at) if severity == Severity::Error => {
+                    self.overflow = Some(std::mem::replace(&mut self.items[at], diagnostic));
+                    &mut self.items[at]
+                }
+                Some(_) | None => self.overflow.insert(diagnostic),
+            };
         }
         self.items.push(diagnostic);
         let last = self.items.len() - 1;
@@ -223,6 +231,37 @@ impl Report {
         Diagnostics {
             sources: self.sources,
             items,
+            is_cut: self.overflow.is_some(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DIAGNOSTICS_MAX, Report, Severity};
+    use caxplan_model::Span;
+
+    #[test]
+    fn an_error_has_a_place_behind_any_number_of_warnings() {
+        let mut report = Report::default();
+        let span = |start: u32| Span {
+            file: 0,
+            start,
+            end: start + 1,
+        };
+        for at in 0..600 {
+            report.warning("odd", span(at), format!("warning {at}"));
+        }
+        assert!(!report.has_errors());
+        report.error("wrong", span(600), "the one error").help = Some("mend it".to_owned());
+        let diagnostics = report.finish();
+        assert!(diagnostics.has_errors());
+        assert!(diagnostics.is_cut);
+        assert_eq!(diagnostics.items.len(), DIAGNOSTICS_MAX);
+        let last = diagnostics.items.last().expect("some");
+        assert_eq!(
+            (last.severity, last.help.as_deref()),
+            (Severity::Error, Some("mend it"))
+        );
     }
 }

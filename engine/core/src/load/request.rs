@@ -97,4 +97,6 @@ pub struct Diagnostics {
     pub sources: Vec<(String, Arc<str>)>,
     /// In the order of the source.
     pub items: Vec<Diagnostic>,
+    /// Whether there are more than are kept.
+    pub is_cut: bool,
 }
