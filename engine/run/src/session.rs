@@ -298,9 +298,7 @@ impl Session {
         person: Option<Person>,
     ) -> Result<(RunEnd, State), DriverError> {
         let (end, state) = Driver::new(self.parts, orders, observer, person).run().await?;
-        if end == RunEnd::Waiting {
-            self.locks.leave_waiting();
-        }
+        self.locks.leave(end == RunEnd::Waiting);
         Ok((end, state))
     }
 }

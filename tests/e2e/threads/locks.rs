@@ -181,6 +181,29 @@ fn st2_4779_a_run_that_waits_for_a_person_keeps_its_lock() {
     );
 }
 
+/// A command that could not take the run up has changed nothing: the lock is still the run's.
+#[test]
+fn st2_4779_a_resume_that_fails_leaves_the_lock_with_the_run() {
+    let sandbox = Sandbox::new();
+    let plan = format!(
+        "params: {{token: {{type: string, secret: true}}}}\n{}",
+        asking("work", "refuse").trim_start()
+    );
+    sandbox.file("plan.yaml", &plan);
+    let run = ["run", "plan.yaml", "-p", "token=hunter2-hunter2"];
+    sandbox.caxplan(&run).expect_code(5);
+    for command in ["resume", "rollback", "cancel"] {
+        sandbox
+            .caxplan(&[command, "--last"])
+            .expect_code(2)
+            .expect_text("give again: token");
+        sandbox.caxplan(&run).expect_code(6);
+    }
+    sandbox.caxplan(&["cancel", "--last", "--abort"]).expect_code(0);
+    sandbox.caxplan(&run).expect_code(5);
+    assert_eq!(effects(&sandbox), ["work", "work"]);
+}
+
 /// What keeps a lock can be ended, whether it waits or its engine died.
 #[test]
 fn st2_4779_a_run_that_waits_is_ended_and_its_lock_is_free() {

@@ -6,14 +6,14 @@
 //! An engine that leaves its run waiting for a person leaves the file, with the run's name in it. As long as the journal says
 //! that this run waits, the lock is its own. What it has begun is not finished, so nobody else may begin beside it.
 
+mod file;
+
 use crate::StateDir;
-use crate::journal::Journal;
-use caxplan_model::{Digest, Duration, IfHeld, LockName, LockPolicy, RunEnd, RunId, Timestamp};
+use caxplan_model::{Duration, IfHeld, LockName, LockPolicy, RunId, Timestamp};
+use file::{Lock, place, read_holder, take, take_place, wait_for, wait_for_place};
 use serde::{Deserialize, Serialize};
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::PathBuf;
 
 /// Who holds a lock, as the lock's file says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,40 +93,13 @@ pub struct Locks {
     named: Vec<Lock>,
 }
 
-#[derive(Debug)]
-struct Lock {
-    // Keeps the lock for as long as it is open; the program's children do not inherit it.
-    _file: File,
-    path: PathBuf,
-    /// Whether the file stays, for a run that waits.
-    stays: bool,
-}
-
-impl Lock {
-    fn of(file: File, path: PathBuf) -> Self {
-        Self {
-            _file: file,
-            path,
-            stays: false,
-        }
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        if !self.stays {
-            // While it is still locked: whoever opened it in between sees that it is gone and opens a new one.
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
-}
-
 impl Locks {
     /// Takes the lock of the run itself, which a second engine for the same run would need.
     pub fn take_run(&mut self, dir: &StateDir, holder: &Holder) -> Result<(), LockError> {
         let path = run_path(dir, &holder.run);
         match take(dir, path, holder)? {
-            Ok(lock) => {
+            Ok(mut lock) => {
+                lock.stays = false;
                 self.run = Some(lock);
                 Ok(())
             }
@@ -212,11 +185,11 @@ impl Locks {
         Ok(())
     }
 
-    /// Lets go of everything but the right to the locks that a plan names, which stays with the run: it waits for a
-    /// person, and the journal says so.
-    pub(crate) fn leave_waiting(mut self) {
+    /// Lets go of everything, now that the journal says how the engine left the run; but if it `waits` for a person, the right
+    /// to the locks that its plan names stays with it.
+    pub(crate) fn leave(mut self, waits: bool) {
         for lock in &mut self.named {
-            lock.stays = true;
+            lock.stays = waits;
         }
     }
 }
@@ -278,237 +251,6 @@ pub fn engine_of(dir: &StateDir, run: &RunId) -> Option<Holder> {
 
 fn run_path(dir: &StateDir, run: &RunId) -> PathBuf {
     dir.locks().join(format!("run-{run}.lock"))
-}
-
-/// How often it is looked whether a run that keeps its lock still waits for a person.
-const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
-
-/// How often it is looked whether one of several places of a lock is free.
-const PLACE_EVERY: std::time::Duration = std::time::Duration::from_millis(200);
-
-/// Waits until the lock of the file at `path` is taken for `holder`, or until `deadline`. The kernel serves those who wait in
-/// the order in which they came, as far as none of them comes anew because the last holder removed the file, and none waits
-/// for a run that itself waits for a person.
-///
-/// Answers who holds it at the deadline. A thread goes on waiting then and lets the lock go at once when it gets it.
-async fn wait_for(
-    dir: &StateDir,
-    path: PathBuf,
-    holder: &Holder,
-    deadline: Option<tokio::time::Instant>,
-) -> Result<Result<Lock, Option<Holder>>, LockError> {
-    let taken = lock_file(dir, &path, holder, deadline).await;
-    let file = taken.map_err(|source| LockError::File {
-        path: path.clone(),
-        source,
-    })?;
-    Ok(match file {
-        Some(file) => Ok(Lock::of(file, path)),
-        None => Err(open(&path).ok().and_then(|file| holder_in(dir, file))),
-    })
-}
-
-/// The same for a lock of which several runs may hold a place: whoever looks when one is free has it.
-async fn wait_for_place(
-    dir: &StateDir,
-    name: &LockName,
-    holders: u32,
-    holder: &Holder,
-    deadline: Option<tokio::time::Instant>,
-) -> Result<Result<Lock, Option<Holder>>, LockError> {
-    loop {
-        let holder = Holder {
-            since: crate::clock::now(),
-            ..holder.clone()
-        };
-        let taken = take_place(dir, name, holders, &holder)?;
-        let is_over = deadline.is_some_and(|deadline| tokio::time::Instant::now() >= deadline);
-        if taken.is_ok() || is_over {
-            return Ok(taken);
-        }
-        tokio::time::sleep(PLACE_EVERY).await;
-    }
-}
-
-/// Locks the file at `path` and writes the holder into it; `None` at the deadline.
-async fn lock_file(
-    dir: &StateDir,
-    path: &Path,
-    holder: &Holder,
-    deadline: Option<tokio::time::Instant>,
-) -> std::io::Result<Option<File>> {
-    let (dir, path, holder) = (dir.clone(), path.to_owned(), holder.clone());
-    let (sender, receiver) = tokio::sync::oneshot::channel();
-    let wait = move || {
-        let file = || -> std::io::Result<File> {
-            loop {
-                let mut file = open(&path)?;
-                file.lock()?;
-                if !is_still_at(&file, &path) {
-                    continue;
-                }
-                if sender.is_closed() {
-                    return Ok(file);
-                }
-                if kept_by(&dir, &mut file, &holder.run).is_none() {
-                    let since = crate::clock::now();
-                    write_holder(&mut file, &Holder { since, ..holder })?;
-                    return Ok(file);
-                }
-                drop(file);
-                std::thread::sleep(LOOK_EVERY);
-            }
-        };
-        let file = file();
-        // Nobody may be there any more to take it.
-        let _ = sender.send(file);
-    };
-    // Not a task: the end of the runtime would wait for a task that blocks.
-    std::thread::Builder::new().name("lock".to_owned()).spawn(wait)?;
-    let received = match deadline {
-        None => receiver.await,
-        Some(deadline) => match tokio::time::timeout_at(deadline, receiver).await {
-            Ok(received) => received,
-            Err(_) => return Ok(None),
-        },
-    };
-    received
-        .unwrap_or_else(|_| Err(std::io::Error::other("the thread that waited is gone")))
-        .map(Some)
-}
-
-fn open(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-}
-
-fn write_holder(file: &mut File, holder: &Holder) -> std::io::Result<()> {
-    let text = serde_json::to_string(holder).expect("a holder is plain data");
-    file.set_len(0)?;
-    file.rewind()?;
-    file.write_all(text.as_bytes())
-}
-
-/// The file of one of the places of a lock, of which most locks have one.
-fn place(dir: &StateDir, name: &LockName, number: u32) -> PathBuf {
-    let stem = file_stem(name);
-    dir.locks().join(match number {
-        0 => format!("{stem}.lock"),
-        number => format!("{stem}-{number}.lock"),
-    })
-}
-
-/// Takes one of the places of a lock: the one that the run itself has kept, else the first that is free. Answers who holds
-/// the first place if there is none.
-fn take_place(
-    dir: &StateDir,
-    name: &LockName,
-    holders: u32,
-    holder: &Holder,
-) -> Result<Result<Lock, Option<Holder>>, LockError> {
-    let is_own = |number: &u32| {
-        let file = File::open(place(dir, name, *number));
-        let left = file.ok().and_then(|mut file| read_holder(&mut file));
-        left.is_some_and(|left| left.run == holder.run)
-    };
-    let own = (0..holders).find(|number| holders > 1 && is_own(number));
-    let mut first = None;
-    for number in own.into_iter().chain(0..holders) {
-        match take(dir, place(dir, name, number), holder)? {
-            Ok(lock) => return Ok(Ok(lock)),
-            Err(other) => first = first.or(Some(other)),
-        }
-    }
-    Ok(Err(first.flatten()))
-}
-
-/// The beginning of a file name that no other lock has, and that a person recognises.
-fn file_stem(name: &LockName) -> String {
-    const READABLE_CHARS_MAX: usize = 40;
-    let readable: String = name
-        .as_str()
-        .chars()
-        .take(READABLE_CHARS_MAX)
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || c == '-' {
-                c
-            } else {
-                '_'
-            }
-        })
-        .collect();
-    format!("name-{readable}-{}", Digest::of(name.as_str().as_bytes()).short())
-}
-
-/// How often a file is opened anew because its last holder removed it in between.
-const OPEN_ATTEMPTS_MAX: u32 = 100;
-
-/// Answers the lock, or who holds it.
-fn take(dir: &StateDir, path: PathBuf, holder: &Holder) -> Result<Result<Lock, Option<Holder>>, LockError> {
-    let attempt = || -> std::io::Result<Result<Option<File>, Option<Holder>>> {
-        let mut file = open(&path)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(Err(read_holder(&mut file))),
-            Err(TryLockError::Error(error)) => return Err(error),
-        }
-        if !is_still_at(&file, &path) {
-            return Ok(Ok(None));
-        }
-        if let Some(waiting) = kept_by(dir, &mut file, &holder.run) {
-            return Ok(Err(Some(waiting)));
-        }
-        write_holder(&mut file, holder)?;
-        Ok(Ok(Some(file)))
-    };
-    for _ in 0..OPEN_ATTEMPTS_MAX {
-        match attempt() {
-            Ok(Ok(Some(file))) => return Ok(Ok(Lock::of(file, path))),
-            Ok(Ok(None)) => {}
-            Ok(Err(other)) => return Ok(Err(other)),
-            Err(source) => return Err(LockError::File { path, source }),
-        }
-    }
-    Ok(Err(None))
-}
-
-fn is_still_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), std::fs::metadata(path)) {
-        (Ok(open), Ok(named)) => open.ino() == named.ino() && open.dev() == named.dev(),
-        _ => false,
-    }
-}
-
-/// The other run that keeps the lock of this file, which no engine has locked: the one that the file names, if the journal
-/// says that it waits for a person. What a dead engine left behind keeps nothing.
-fn kept_by(dir: &StateDir, file: &mut File, run: &RunId) -> Option<Holder> {
-    let left = read_holder(file).filter(|left| left.run != *run)?;
-    is_waiting(dir, &left.run).then_some(Holder { waits: true, ..left })
-}
-
-/// Who has the lock of this file.
-fn holder_in(dir: &StateDir, mut file: File) -> Option<Holder> {
-    let holder = read_holder(&mut file)?;
-    let waits = is_waiting(dir, &holder.run);
-    Some(Holder { waits, ..holder })
-}
-
-/// A journal that cannot be read says no: whoever asks reads it again before anything starts.
-fn is_waiting(dir: &StateDir, run: &RunId) -> bool {
-    let summary = Journal::open(dir).and_then(|journal| journal.summary(run));
-    summary.is_ok_and(|summary| summary.is_some_and(|run| run.end == Some(RunEnd::Waiting)))
-}
-
-fn read_holder(file: &mut File) -> Option<Holder> {
-    const HOLDER_BYTES_MAX: u64 = 4096;
-    let mut text = String::new();
-    file.take(HOLDER_BYTES_MAX).read_to_string(&mut text).ok()?;
-    serde_json::from_str(&text).ok()
 }
 
 #[cfg(test)]
