@@ -36,7 +36,7 @@ fuzz_target!(|text: &str| {
         libraries: &libraries,
         inventory: files.contains_key("inventory.yaml").then_some("inventory.yaml"),
         params: &params,
-        actions: &ACTIONS,
+        actions: &*ACTIONS,
         limit: &[],
         discover: None,
     };

@@ -101,7 +101,8 @@ pub trait Adapter: Send + Sync {
     /// The first segment of its actions' names.
     fn name(&self) -> &'static str;
 
-    /// What it offers. Cheap, and the same at each call: no I/O.
+    /// What it offers: names that begin with the adapter's own and a full stop. The same at each call; no I/O. An engine asks
+    /// once, and only if a plan names the adapter.
     fn describe(&self) -> Vec<ActionSpec>;
 
     /// What the call would do. Changes nothing. An error means that the state could not be read.

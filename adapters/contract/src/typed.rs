@@ -1,11 +1,13 @@
 //! Actions as types: the fields are the arguments, and the schema is made from them.
 
 use crate::{Adapter, Call, Context, Forecast, async_trait};
-use caxplan_model::{ActionSpec, Cause, Effect, FailureKind, Outcome, UndoSupport, Value, Verdict};
+use caxplan_model::{
+    ActionName, ActionSpec, Cause, Effect, FailureKind, Outcome, UndoSupport, Value, Verdict,
+};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// One action. Its value is one call's arguments; a type that rejects unknown fields (`deny_unknown_fields`) gives a
 /// schema that does.
@@ -145,10 +147,13 @@ pub fn schema_of<T: JsonSchema>() -> Value {
 pub struct ActionSet {
     name: &'static str,
     actions: Vec<Entry>,
+    /// The actions' names in the order of `actions`: known once somebody asked.
+    names: OnceLock<Vec<ActionName>>,
 }
 
+/// Making a specification with its schemas takes longer than a small plan takes to run, so it is made when asked for.
 struct Entry {
-    spec: ActionSpec,
+    spec: fn() -> ActionSpec,
     action: Box<dyn Untyped>,
 }
 
@@ -158,6 +163,7 @@ impl ActionSet {
         Self {
             name,
             actions: Vec::new(),
+            names: OnceLock::new(),
         }
     }
 
@@ -171,7 +177,7 @@ impl ActionSet {
     #[must_use]
     pub fn with_through<A: ActionThrough<S>, S: Send + Sync + 'static>(mut self, through: &Arc<S>) -> Self {
         self.actions.push(Entry {
-            spec: A::spec(),
+            spec: A::spec,
             action: Box::new(Typed::<A, S> {
                 through: Arc::clone(through),
                 action: PhantomData,
@@ -180,11 +186,16 @@ impl ActionSet {
         self
     }
 
+    fn specs(&self) -> Vec<ActionSpec> {
+        self.actions.iter().map(|entry| (entry.spec)()).collect()
+    }
+
     fn find(&self, call: &Call) -> Result<&dyn Untyped, Cause> {
-        self.actions
+        let names = self.names.get_or_init(|| names(&self.specs()));
+        names
             .iter()
-            .find(|entry| entry.spec.name == call.action)
-            .map(|entry| &*entry.action)
+            .position(|name| *name == call.action)
+            .map(|at| &*self.actions[at].action)
             .ok_or_else(|| {
                 Cause::new(
                     FailureKind::Invalid,
@@ -201,7 +212,9 @@ impl Adapter for ActionSet {
     }
 
     fn describe(&self) -> Vec<ActionSpec> {
-        self.actions.iter().map(|entry| entry.spec.clone()).collect()
+        let specs = self.specs();
+        self.names.get_or_init(|| names(&specs));
+        specs
     }
 
     async fn forecast(&self, call: &Call, context: &Context) -> Result<Forecast, Cause> {
@@ -234,6 +247,10 @@ impl Adapter for ActionSet {
             Err(cause) => nothing_done(cause),
         }
     }
+}
+
+fn names(specs: &[ActionSpec]) -> Vec<ActionName> {
+    specs.iter().map(|spec| spec.name.clone()).collect()
 }
 
 /// A failure before anything was done.

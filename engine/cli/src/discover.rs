@@ -2,7 +2,7 @@
 
 use crate::composition::runtime;
 use caxplan_adapter::{Call, Context};
-use caxplan_core::load::ReadError;
+use caxplan_core::load::{Catalog, ReadError};
 use caxplan_model::{ActionCall, AttemptNo, Outcome, RunId, StepId, Value};
 use caxplan_run::Registry;
 use std::path::{Path, PathBuf};

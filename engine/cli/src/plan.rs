@@ -4,10 +4,10 @@ use crate::discover::Asker;
 use crate::failure::{Answer, Failure, INVALID};
 use crate::ui;
 use caxplan_core::load::{
-    Diagnostics, Entry, LoadRequest, Loaded, Monitor, ReadError, declared_params, load, load_all,
+    Diagnostics, Entry, LoadRequest, Loaded, Monitor, NO_ACTIONS, ReadError, declared_params, load, load_all,
     missing_params, monitors,
 };
-use caxplan_model::{ActionCall, ActionSpec, Map, Value};
+use caxplan_model::{ActionCall, Map, Value};
 use caxplan_run::Registry;
 use clap::Args;
 use std::io::Read as _;
@@ -130,7 +130,7 @@ impl PlanArguments {
                 libraries: &[],
                 inventory: inventory.as_deref(),
                 params: &given,
-                actions: &[],
+                actions: &NO_ACTIONS,
                 limit: &[],
                 discover: None,
             };
@@ -161,7 +161,7 @@ impl PlanArguments {
             libraries: &[],
             inventory: None,
             params: &Map::new(),
-            actions: &[],
+            actions: &NO_ACTIONS,
             limit: &[],
             discover: None,
         };
@@ -239,7 +239,7 @@ impl PlanArguments {
             libraries: &[],
             inventory: None,
             params,
-            actions: &[],
+            actions: &NO_ACTIONS,
             limit: &self.limit,
             discover: None,
         }
@@ -252,13 +252,12 @@ impl PlanArguments {
         read: Read<'_>,
         ask: impl FnOnce(&LoadRequest<'_>, Read<'_>) -> Result<(T, Diagnostics), Diagnostics>,
     ) -> Answer<Checked<T>> {
-        let actions: Vec<ActionSpec> = registry.actions().cloned().collect();
         let libraries: Vec<String> = self.libraries.iter().map(|path| text(path)).collect();
         let asker = Asker::new(registry, &self.file()?.file);
         let discover = |call: &ActionCall| asker.ask(call);
         let request = LoadRequest {
             libraries: &libraries,
-            actions: &actions,
+            actions: registry,
             discover: match self.contact {
                 Contact::Allowed => Some(&discover),
                 Contact::None => None,
@@ -334,14 +333,13 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// Whether a text, as if it stood in `file`, is a valid plan. Says what is wrong with it on the standard error.
 pub(crate) fn is_valid(file: &str, plan: &str, registry: &Registry) -> bool {
-    let actions: Vec<ActionSpec> = registry.actions().cloned().collect();
     let request = LoadRequest {
         plan: file,
         entry: None,
         libraries: &[],
         inventory: None,
         params: &Map::new(),
-        actions: &actions,
+        actions: registry,
         limit: &[],
         discover: None,
     };

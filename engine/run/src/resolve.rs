@@ -3,6 +3,7 @@
 use crate::scope::{Surroundings, Texts, target_of};
 use crate::{Masker, Registry};
 use caxplan_adapter::{Adapter, Call};
+use caxplan_core::load::Catalog;
 use caxplan_core::schedule::State;
 use caxplan_core::template::{self, Scope};
 use caxplan_model::{ActionCall, AttemptNo, Cause, Duration, FailureKind, Map, NodeIndex, RunId};

@@ -3,6 +3,7 @@
 use crate::composition::registry;
 use crate::failure::{Answer, Failure};
 use crate::ui::{self, Listing, Table};
+use caxplan_core::load::Catalog;
 use caxplan_model::{ActionSpec, Effect, UndoSupport, Value};
 use caxplan_run::StateDir;
 use clap::{Args, Subcommand};
@@ -36,10 +37,10 @@ impl Adapters {
         let registry = registry(&StateDir::locate()?);
         match self.what {
             None | Some(What::List) => {
-                let actions: Vec<&ActionSpec> = registry.actions().collect();
+                let actions = registry.actions();
                 self.output.print(&actions, || list(&actions));
             }
-            Some(What::Reference) => ui::print(&ui::reference(registry.actions())),
+            Some(What::Reference) => ui::print(&ui::reference(&registry.actions())),
             Some(What::Describe { action }) => {
                 let spec = registry.action(&action).ok_or_else(|| {
                     Failure::invalid(format!("there is no action `{action}`"))

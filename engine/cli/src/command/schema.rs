@@ -3,8 +3,7 @@
 use crate::composition::registry;
 use crate::failure::{Answer, Failure};
 use crate::ui;
-use caxplan_core::load::{DocumentKind, reference, schema};
-use caxplan_model::ActionSpec;
+use caxplan_core::load::{Catalog, DocumentKind, reference, schema};
 use caxplan_run::StateDir;
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
@@ -61,8 +60,7 @@ impl Schema {
             ui::print_json(&spec.arguments);
             return Ok(ExitCode::SUCCESS);
         }
-        let actions: Vec<ActionSpec> = registry.actions().cloned().collect();
-        ui::print_json(&schema(self.kind.0, &actions));
+        ui::print_json(&schema(self.kind.0, &registry));
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -4,7 +4,7 @@ use crate::composition::registry;
 use crate::failure::{Answer, FAILED, Failure};
 use crate::plan::{Checked, PlanArguments};
 use crate::ui;
-use caxplan_core::load::Loaded;
+use caxplan_core::load::{Catalog, Loaded};
 use caxplan_core::simulate::{
     Ending, Findings, Gate, Model, Options, RECORDS_MAX, SCENARIOS_MAX, Script, Story, Trouble,
 };
@@ -250,8 +250,8 @@ pub(super) fn model(loaded: &Loaded, registry: &Registry, items: u32) -> Model {
 
 /// The time limits that actions have by themselves.
 pub(super) fn limits(registry: &Registry) -> BTreeMap<String, Duration> {
-    registry
-        .actions()
+    let actions = registry.actions().into_iter();
+    actions
         .filter_map(|action| Some((action.name.clone(), action.default_timeout?)))
         .collect()
 }

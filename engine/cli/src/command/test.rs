@@ -7,7 +7,6 @@ use crate::plan::{read, show};
 use crate::ui;
 use caxplan_core::load::{Case, load_test};
 use caxplan_core::simulate::{Verdict, judge};
-use caxplan_model::ActionSpec;
 use caxplan_run::StateDir;
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -62,11 +61,10 @@ struct Heard {
 impl Test {
     pub(crate) fn execute(self) -> Answer {
         let registry = registry(&StateDir::locate()?);
-        let actions: Vec<ActionSpec> = registry.actions().cloned().collect();
         let mut heard = Vec::new();
         let mut invalid = false;
         for file in self.files()? {
-            match load_test(&file, &actions, &mut read) {
+            match load_test(&file, &registry, &mut read) {
                 Ok(cases) => {
                     for case in cases.into_iter().filter(|case| self.is_wanted(case)) {
                         let verdict = judge(&model(&case.loaded, &registry, ITEMS), &case.trial);

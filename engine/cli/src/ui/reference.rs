@@ -20,7 +20,7 @@ What each says of itself:
 ";
 
 /// The page.
-pub(crate) fn actions<'a>(specs: impl Iterator<Item = &'a ActionSpec>) -> String {
+pub(crate) fn actions(specs: &[&ActionSpec]) -> String {
     let mut page = HEAD.to_owned();
     let mut adapter = "";
     for spec in specs {

@@ -6,6 +6,7 @@ use super::keys::STEP;
 use super::library::Library;
 use super::names::{Names, Use, View};
 use super::report::Report;
+use super::request::{Catalog, adapter_of};
 use super::step::{Body, form_names};
 use super::suggest::did_you_mean;
 use super::yaml::{Entry, Kind, Yaml, to_map};
@@ -18,25 +19,26 @@ use std::collections::BTreeMap;
 
 /// The actions of all adapters.
 pub(super) struct Actions<'a> {
-    specs: BTreeMap<&'a str, &'a ActionSpec>,
+    catalog: &'a dyn Catalog,
     /// Compiled when first used; `None` if an adapter's own schema is broken.
     validators: BTreeMap<String, Option<Validator>>,
 }
 
 impl<'a> Actions<'a> {
-    pub(super) fn new(specs: &'a [ActionSpec]) -> Self {
+    pub(super) fn new(catalog: &'a dyn Catalog) -> Self {
         Self {
-            specs: specs.iter().map(|spec| (spec.name.as_str(), spec)).collect(),
+            catalog,
             validators: BTreeMap::new(),
         }
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&'a ActionSpec> {
-        self.specs.get(name).copied()
+        self.catalog.action(name)
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &'a str> {
-        self.specs.keys().copied()
+        let specs = self.catalog.actions().into_iter();
+        specs.map(|spec| spec.name.as_str())
     }
 
     fn validator(&mut self, spec: &ActionSpec) -> Option<&Validator> {
@@ -81,7 +83,7 @@ pub(super) fn unbound(
     } else {
         "unbound-name"
     };
-    let adapter = name.split('.').next().unwrap_or_default();
+    let adapter = adapter_of(name);
     let known = actions.names().chain(library.names()).chain(form_names());
     // A form of a step that stands there as if it were a name.
     let form = form_names()
@@ -106,19 +108,15 @@ pub(super) fn unbound(
                     ),
                 };
             }
-            let of_adapter: Vec<&str> = actions
-                .names()
-                .filter(|of| of.split('.').next() == Some(adapter))
-                .collect();
+            let of_adapter = actions.catalog.actions_of(adapter);
             if of_adapter.is_empty() {
-                let mut adapters: Vec<&str> = actions.names().filter_map(|of| of.split('.').next()).collect();
-                adapters.dedup();
                 format!(
                     "there is no adapter `{adapter}`; there is {}",
-                    adapters.join(", ")
+                    actions.catalog.adapters().join(", ")
                 )
             } else {
-                format!("the actions of `{adapter}` are {}", list(of_adapter.into_iter()))
+                let names = of_adapter.iter().map(|spec| spec.name.as_str());
+                format!("the actions of `{adapter}` are {}", list(names))
             }
         });
     report.error(code, call.action.span, message).help = Some(match why {
@@ -199,7 +197,7 @@ pub(super) fn bind(
     report: &mut Report,
 ) -> Option<ActionCall> {
     let spec = actions.get(&call.action.value)?;
-    let adapter = spec.name.split('.').next().unwrap_or_default();
+    let adapter = adapter_of(&spec.name);
     let mut with = call.with.clone();
     // Later ones go before earlier ones.
     for (of, arguments) in defaults.iter().rev() {

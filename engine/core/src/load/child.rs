@@ -4,9 +4,7 @@ use super::arena::Arena;
 use super::bind::Actions;
 use super::discover::Asker;
 use super::invariant::{Check, Invariants};
-use super::load::{
-    arguments_known, check_defaults, inventory, libraries, open, relative, vars, with_provision,
-};
+use super::load::{check_defaults, inventory, libraries, open, relative, vars, with_provision};
 use super::lower::{Lowering, Place};
 use super::names::{Names, Use, View};
 use super::options::Options;
@@ -242,7 +240,7 @@ impl<'b> Lowering<'_, 'b> {
         let sound = !self.report.has_errors();
         let mut arguments = Vec::new();
         for defaults in library.defaults.iter().chain([&plan.defaults]) {
-            check_defaults(defaults, &arguments_known(request), self.report);
+            check_defaults(defaults, request.actions, self.report);
             arguments.extend(defaults.arguments.iter().cloned());
         }
         let own_targets = plan.inventory.is_some();

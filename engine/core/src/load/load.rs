@@ -15,7 +15,7 @@ use super::param;
 use super::phase::{Phase, PhaseOptions};
 use super::plan::{self, Defaults, Plan};
 use super::report::Report;
-use super::request::{Diagnostics, LoadRequest, Loaded, ReadError};
+use super::request::{Catalog, Diagnostics, LoadRequest, Loaded, ReadError};
 use super::settle::Settler;
 use super::yaml::{self, Entry, FILE_SIZE_MAX, Kind, Spanned, Yaml};
 use crate::expand::instantiate;
@@ -87,7 +87,7 @@ pub(super) fn lower(
     open_params.retain(|name, _| names.params.get(name) == Some(&false));
     let mut arguments = Vec::new();
     for defaults in library.defaults.iter().chain([&plan.defaults]) {
-        check_defaults(defaults, &arguments_known(request), report);
+        check_defaults(defaults, request.actions, report);
         arguments.extend(defaults.arguments.iter().cloned());
     }
     let layers = [&library.vars, &plan.vars, &inventory.vars];
@@ -407,35 +407,22 @@ pub(super) fn with_provision(inventory: &Inventory, phases: Vec<Phase>) -> Vec<P
     phases
 }
 
-/// Every argument of every action, with its adapter.
-pub(super) fn arguments_known<'a>(request: &LoadRequest<'a>) -> BTreeSet<(&'a str, &'a str)> {
-    let mut known = BTreeSet::new();
-    for spec in request.actions {
-        let adapter = spec.name.split('.').next().unwrap_or_default();
-        let properties = spec.arguments.get("properties").and_then(Value::as_object);
-        known.extend(
-            properties
-                .into_iter()
-                .flat_map(Map::keys)
-                .map(|name| (adapter, name.as_str())),
-        );
-    }
-    known
-}
-
 /// Reports default arguments that no action of their adapter knows.
-pub(super) fn check_defaults(defaults: &Defaults, known: &BTreeSet<(&str, &str)>, report: &mut Report) {
+pub(super) fn check_defaults(defaults: &Defaults, catalog: &dyn Catalog, report: &mut Report) {
     for (adapter, arguments) in &defaults.arguments {
+        let specs = catalog.actions_of(adapter);
+        let known: BTreeSet<&str> = specs
+            .iter()
+            .filter_map(|spec| spec.arguments.get("properties").and_then(Value::as_object))
+            .flat_map(Map::keys)
+            .map(String::as_str)
+            .collect();
         for argument in arguments {
             let name = argument.key.value.as_str();
-            if !known.contains(&(adapter.as_str(), name)) {
+            if !known.contains(name) {
                 let message = format!("no action of `{adapter}` has an argument `{name}`");
-                let names = known
-                    .iter()
-                    .filter(|(of, _)| of == adapter)
-                    .map(|(_, name)| *name);
                 report.error("unknown-argument", argument.key.span, message).help =
-                    super::suggest::did_you_mean(name, names);
+                    super::suggest::did_you_mean(name, known.iter().copied());
             }
         }
     }

@@ -60,6 +60,9 @@ pub use keys::body_keys;
 pub use load::load;
 pub use missing::{MissingParam, declared_params, missing_params};
 pub use reference::reference;
-pub use request::{Diagnostic, Diagnostics, Discover, Label, LoadRequest, Loaded, ReadError, Severity};
+pub use request::{
+    Catalog, Diagnostic, Diagnostics, Discover, Label, LoadRequest, Loaded, NO_ACTIONS, ReadError, Severity,
+    adapter_of,
+};
 pub use schema::{DocumentKind, schema};
 pub use test::{Case, load_test};

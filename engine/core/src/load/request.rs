@@ -1,7 +1,52 @@
 //! What the loader is asked, and what it answers.
 
 use caxplan_model::{ActionCall, ActionSpec, Graph, Map, Span, Value};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// The actions that a plan may call: `ADAPTER.VERB` or `ADAPTER.NOUN.VERB`.
+pub trait Catalog {
+    /// The adapters' names, sorted.
+    fn adapters(&self) -> Vec<&str>;
+
+    /// What an adapter offers, sorted by name; nothing if there is no such adapter.
+    fn actions_of(&self, adapter: &str) -> Vec<&ActionSpec>;
+
+    /// What an action is; `None` if there is none of this name.
+    fn action(&self, name: &str) -> Option<&ActionSpec> {
+        let mut of_adapter = self.actions_of(adapter_of(name)).into_iter();
+        of_adapter.find(|spec| spec.name == name)
+    }
+
+    /// All of them, sorted. Dearer than to ask for one: the loader does so only to say what there is.
+    fn actions(&self) -> Vec<&ActionSpec> {
+        let adapters = self.adapters().into_iter();
+        adapters.flat_map(|adapter| self.actions_of(adapter)).collect()
+    }
+}
+
+/// For what is asked of a plan without looking at its actions.
+pub static NO_ACTIONS: Vec<ActionSpec> = Vec::new();
+
+/// Catalogs of fixed specifications.
+impl Catalog for Vec<ActionSpec> {
+    fn adapters(&self) -> Vec<&str> {
+        let adapters: BTreeSet<&str> = self.iter().map(|spec| adapter_of(&spec.name)).collect();
+        adapters.into_iter().collect()
+    }
+
+    fn actions_of(&self, adapter: &str) -> Vec<&ActionSpec> {
+        let mut specs: Vec<&ActionSpec> = self.iter().collect();
+        specs.retain(|spec| adapter_of(&spec.name) == adapter);
+        specs.sort_by_key(|spec| &spec.name);
+        specs
+    }
+}
+
+/// The adapter's name in that of an action: its first segment.
+pub fn adapter_of(action: &str) -> &str {
+    action.split('.').next().unwrap_or(action)
+}
 
 /// What to load. File contents come through a function, so that the loader itself reads nothing.
 pub struct LoadRequest<'a> {
@@ -15,8 +60,8 @@ pub struct LoadRequest<'a> {
     pub inventory: Option<&'a str>,
     /// Parameters given by `-p` and `--params`. Texts from `-p` are converted to the parameter's type.
     pub params: &'a Map,
-    /// All actions of all adapters.
-    pub actions: &'a [ActionSpec],
+    /// The actions of all adapters.
+    pub actions: &'a dyn Catalog,
     /// Only targets that one of these selectors selects (see [`Selector`](crate::select::Selector)); all if there is none.
     pub limit: &'a [String],
     /// Asks an action that only reads for the targets that it knows; `None` if nothing may be contacted. Then an inventory

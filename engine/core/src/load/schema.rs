@@ -4,6 +4,7 @@ use super::keys::{
     ALERTS, BACKUP, INVENTORY_FILE, Key, LIBRARY, MAINTENANCE, MONITORS, NOTIFICATION, Object, PLAN, STEP,
     Shape, TEST,
 };
+use super::request::Catalog;
 use super::yaml::parse_value;
 use caxplan_model::{ActionSpec, Map, Value};
 use serde_json::json;
@@ -68,7 +69,8 @@ impl DocumentKind {
 /// It says what an editor can use: the keys with descriptions, examples and defaults, and those of the arguments of
 /// every one of `actions`. The loader checks more: names, references, and which arguments must be there, for a library
 /// or `defaults` may bring them.
-pub fn schema(kind: DocumentKind, actions: &[ActionSpec]) -> Value {
+pub fn schema(kind: DocumentKind, actions: &dyn Catalog) -> Value {
+    let actions = &actions.actions();
     let object = match kind {
         DocumentKind::Plan => &PLAN,
         DocumentKind::Library => &LIBRARY,
@@ -93,7 +95,7 @@ pub fn schema(kind: DocumentKind, actions: &[ActionSpec]) -> Value {
 }
 
 /// Adds an object's definition, unless it is there, and answers a reference to it.
-fn define(object: &Object, definitions: &mut Map, actions: &[ActionSpec]) -> Value {
+fn define(object: &Object, definitions: &mut Map, actions: &[&ActionSpec]) -> Value {
     if !definitions.contains_key(object.schema) {
         // Objects hold each other: the name is taken before the inside is looked at.
         definitions.insert(object.schema.to_owned(), Value::Null);
@@ -123,7 +125,7 @@ fn define(object: &Object, definitions: &mut Map, actions: &[ActionSpec]) -> Val
 }
 
 /// One property per action: its arguments.
-fn calls(definitions: &mut Map, actions: &[ActionSpec]) -> Map {
+fn calls(definitions: &mut Map, actions: &[&ActionSpec]) -> Map {
     actions
         .iter()
         .map(|spec| {
@@ -170,7 +172,7 @@ fn arguments(spec: &ActionSpec, definition: &str) -> Value {
     schema
 }
 
-fn property(object: &Object, key: &Key, definitions: &mut Map, actions: &[ActionSpec]) -> Value {
+fn property(object: &Object, key: &Key, definitions: &mut Map, actions: &[&ActionSpec]) -> Value {
     let mut schema = of_shape(&key.shape, definitions, actions);
     schema["description"] = json!(key.doc);
     if let Some(default) = object.default(key.name) {
@@ -182,7 +184,7 @@ fn property(object: &Object, key: &Key, definitions: &mut Map, actions: &[Action
     schema
 }
 
-fn of_shape(shape: &Shape, definitions: &mut Map, actions: &[ActionSpec]) -> Value {
+fn of_shape(shape: &Shape, definitions: &mut Map, actions: &[&ActionSpec]) -> Value {
     match shape {
         Shape::Text => json!({"type": ["string", "number", "boolean"]}),
         Shape::Duration => json!({

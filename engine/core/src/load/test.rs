@@ -5,13 +5,13 @@ use super::load::{load, open, relative};
 use super::plan::check_language;
 use super::read::{Fields, list, mapping, one_or_many, text, texts, word, wrong};
 use super::report::Report;
-use super::request::{Diagnostics, LoadRequest, Loaded, ReadError};
+use super::request::{Catalog, Diagnostics, LoadRequest, Loaded, ReadError};
 use super::suggest::did_you_mean;
 use super::yaml::{Entry, Spanned, Yaml, to_map};
 use crate::simulate::{End, Expected, Failing, Fault, FaultKind, Script, Trial, Truth, named};
 use caxplan_model::{
-    ActionSpec, Answer, Cause, FailureEffect, FailureKind, Graph, Location, Map, NodeIndex, NodeKind,
-    ShortText, StepId, Undo,
+    Answer, Cause, FailureEffect, FailureKind, Graph, Location, Map, NodeIndex, NodeKind, ShortText, StepId,
+    Undo,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,7 +32,7 @@ type Read<'r> = &'r mut dyn FnMut(&str) -> Result<String, ReadError>;
 ///
 /// # Errors
 /// Everything that is wrong: with the test, or with the plan as a case runs it.
-pub fn load_test(path: &str, actions: &[ActionSpec], read: Read<'_>) -> Result<Vec<Case>, Vec<Diagnostics>> {
+pub fn load_test(path: &str, actions: &dyn Catalog, read: Read<'_>) -> Result<Vec<Case>, Vec<Diagnostics>> {
     let mut report = Report::default();
     let cases = open(path, None, read, &mut report).and_then(|yaml| {
         let fields = Fields::open(&yaml, &TEST, &mut report)?;
@@ -88,7 +88,7 @@ impl About {
     fn cases(
         &self,
         cases: &[Yaml],
-        actions: &[ActionSpec],
+        actions: &dyn Catalog,
         read: Read<'_>,
         report: &mut Report,
     ) -> Result<Vec<Case>, Diagnostics> {

@@ -3,7 +3,7 @@
 //! The first line of a fixture may say what to load it with: `# with: --use lib/x.yaml --inventory y.yaml -p a=b --entry c`.
 
 use crate::{With, fixtures, load_file};
-use caxplan_core::load::{LoadRequest, ReadError, load};
+use caxplan_core::load::{LoadRequest, NO_ACTIONS, ReadError, load};
 use caxplan_model::{Map, Value};
 use std::fs;
 use std::path::Path;
@@ -121,7 +121,7 @@ fn huge_and_unreadable_files_are_refused() {
             libraries: &[],
             inventory: None,
             params: &Map::new(),
-            actions: &[],
+            actions: &NO_ACTIONS,
             limit: &[],
             discover: None,
         };

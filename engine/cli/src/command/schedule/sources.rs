@@ -3,7 +3,7 @@
 use crate::failure::{Answer, Failure};
 use crate::plan::{self, PlanPath};
 use caxplan_core::calendar::{Calendar, bundled_zone};
-use caxplan_core::load::{Diagnostics, Entry, LoadRequest, Severity, entries};
+use caxplan_core::load::{Diagnostics, Entry, LoadRequest, NO_ACTIONS, Severity, entries};
 use caxplan_model::{Digest, Map, Schedule};
 use caxplan_run::ScheduleKey;
 use clap::Args;
@@ -205,7 +205,7 @@ fn holds(file: &Path) -> Result<Vec<Entry>, Option<Bad>> {
         libraries: &[],
         inventory: None,
         params: &Map::new(),
-        actions: &[],
+        actions: &NO_ACTIONS,
         limit: &[],
         discover: None,
     };
