@@ -129,56 +129,20 @@ pub(crate) fn references(text: &str) -> Result<Vec<String>, SyntaxError> {
         return Ok(Vec::new());
     }
     scan::check_length(text).map_err(|message| SyntaxError { message, range: None })?;
-    let environment = &*ENVIRONMENT;
-    let names = environment
-        .template_from_str(text)
-        .map_err(|error| SyntaxError {
-            message: error.detail().unwrap_or("syntax error").to_owned(),
-            range: error.range(),
-        })?
-        .undeclared_variables(true);
-    let mut names: Vec<String> = names
-        .into_iter()
-        .filter(|name| environment.globals().all(|(global, _)| global != name))
-        .chain(sliced(text))
-        .collect();
+    let read = |text: &str| {
+        let template = ENVIRONMENT.template_from_str(text);
+        template.map(|template| template.undeclared_variables(true))
+    };
+    let names = read(text).map_err(|error| SyntaxError {
+        message: error.detail().unwrap_or("syntax error").to_owned(),
+        range: error.range(),
+    })?;
+    let sliced = scan::without_slices(text).and_then(|text| read(&text).ok());
+    let mut names: Vec<String> = names.into_iter().chain(sliced.unwrap_or_default()).collect();
+    names.retain(|name| ENVIRONMENT.globals().all(|(global, _)| global != name));
     names.sort();
     names.dedup();
     Ok(names)
-}
-
-/// The names under which a plan's own values are known, of which a slice may be taken.
-const SLICED_ROOTS: [&str; 8] = [
-    "env", "params", "run", "secrets", "steps", "target", "targets", "vars",
-];
-
-/// The paths in a text that takes a slice (`secrets.token[1:]`): the template engine's own list leaves out what is sliced.
-/// Rather one too many than one too few, for a secret must be seen.
-fn sliced(text: &str) -> Vec<String> {
-    let (mut paths, mut open, mut is_sliced) = (Vec::new(), Vec::new(), false);
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let mut length = first.len_utf8();
-        match first {
-            '[' | '{' | '(' => open.push(first),
-            ']' | '}' | ')' => _ = open.pop(),
-            ':' => is_sliced |= open.last() == Some(&'['),
-            _ if first.is_alphabetic() || first == '_' => {
-                let is_of_path = |char: char| char.is_alphanumeric() || char == '_' || char == '.';
-                length = rest.find(|char| !is_of_path(char)).unwrap_or(rest.len());
-                let path = rest[..length].trim_end_matches('.');
-                if SLICED_ROOTS.contains(&path.split('.').next().unwrap_or_default()) {
-                    paths.push(path.to_owned());
-                }
-            }
-            _ => {}
-        }
-        rest = &rest[length..];
-    }
-    match is_sliced {
-        true => paths,
-        false => Vec::new(),
-    }
 }
 
 /// The expression of a text that is one whole `{{ expression }}`.
@@ -621,6 +585,7 @@ mod tests {
                 .map(str::to_owned)
                 .to_vec())
         );
+        assert_eq!(references("{{ item[0:2] | list }}"), Ok(vec!["item".to_owned()]));
         assert!(references("{{ a b }}").is_err());
     }
 }

@@ -324,7 +324,9 @@ fn word(text: &str, at: &mut usize) -> Result<TokenKind, ConditionError> {
                     range: *at..text.len(),
                 });
             };
-            segments.push(next[..length].trim().trim_matches(['\'', '"']).to_owned());
+            let index = next[..length].trim();
+            let range = *at + 1..*at + 1 + length;
+            segments.push(subscript(index).map_err(|message| ConditionError { message, range })?);
             *at += length + 2;
         } else if rest.starts_with('(') {
             return Err(ConditionError {
@@ -345,6 +347,19 @@ fn word(text: &str, at: &mut usize) -> Result<TokenKind, ConditionError> {
         "null" => TokenKind::Literal(Value::Null),
         _ => TokenKind::Word(segments),
     })
+}
+
+/// What stands between brackets: a number, or a key in quotes.
+fn subscript(text: &str) -> Result<String, String> {
+    let quoted = |quote| text.strip_prefix(quote)?.strip_suffix(quote);
+    match quoted('\'').or_else(|| quoted('"')) {
+        Some(key) => Ok(key.to_owned()),
+        None if !text.is_empty() && text.chars().all(is_word) => Ok(text.to_owned()),
+        None if text.contains(':') => {
+            Err("slices need a template: write the whole condition as `{{ … }}`".to_owned())
+        }
+        None => Err("an index is a number, or a key in quotes".to_owned()),
+    }
 }
 
 struct Parser {

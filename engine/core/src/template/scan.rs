@@ -63,6 +63,8 @@ struct Words<'a> {
     text: &'a str,
     at: usize,
     is_code: bool,
+    /// How many `{` of maps are open in the code.
+    braces: usize,
 }
 
 impl<'a> Iterator for Words<'a> {
@@ -76,6 +78,7 @@ impl<'a> Iterator for Words<'a> {
                 let open = rest.find("{{").into_iter().chain(rest.find("{%")).min()?;
                 self.at += open + 2;
                 self.is_code = true;
+                self.braces = 0;
                 return Some(Word {
                     text: &rest[open..open + 2],
                     at: start + open,
@@ -89,9 +92,17 @@ impl<'a> Iterator for Words<'a> {
             }
             let length = match first {
                 '"' | '\'' => quoted(rest, first),
+                '}' if self.braces > 0 => {
+                    self.braces -= 1;
+                    1
+                }
                 _ if rest.starts_with("}}") || rest.starts_with("%}") => {
                     self.is_code = false;
                     2
+                }
+                '{' => {
+                    self.braces += 1;
+                    1
                 }
                 _ if is_word(first) => rest.find(|c| !is_word(c)).unwrap_or(rest.len()),
                 _ => first.len_utf8(),
@@ -128,6 +139,7 @@ fn words(text: &str) -> Words<'_> {
         text,
         at: 0,
         is_code: false,
+        braces: 0,
     }
 }
 
@@ -151,6 +163,33 @@ pub(super) fn check_length(text: &str) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The same template with an index in place of each slice (`a[1:n]` is `a[1~n]`), which reads the same variables; `None` if it
+/// takes no slice. minijinja's own list of variables leaves out what a slice is taken of.
+pub(super) fn without_slices(text: &str) -> Option<String> {
+    let (mut index, mut end, mut is_sliced) = (String::new(), 0, false);
+    let (mut open, mut last) = (Vec::new(), "");
+    for word in words(text) {
+        let is_colon = word.text == ":" && open.last() == Some(&"[");
+        let ends_slice = word.text == "]" && last == ":" && open.last() == Some(&"[");
+        if is_colon || ends_slice {
+            index.push_str(text.get(end..word.at)?);
+            index.push_str(if matches!(last, "[" | ":") { "0" } else { "" });
+            index.push_str(if is_colon { "~" } else { "]" });
+            end = word.at + 1;
+            is_sliced = true;
+        }
+        match word.text {
+            "[" | "{" | "(" => open.push(word.text),
+            "]" | "}" | ")" => _ = open.pop(),
+            _ if word.opens => open.clear(),
+            _ => {}
+        }
+        last = word.text;
+    }
+    index.push_str(text.get(end..)?);
+    is_sliced.then_some(index)
 }
 
 /// A text with templates as one expression, for use within another: `a-{{ b }}` is `"a-" ~ (b)`. `None` if it holds
@@ -220,7 +259,7 @@ fn exists(name: &str, kind: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{FILTERS, check_length, exists, unknown_function};
+    use super::{FILTERS, check_length, exists, unknown_function, without_slices};
 
     #[test]
     fn unknown_filters_and_tests_are_found() {
@@ -240,6 +279,25 @@ mod tests {
         }
         for name in FILTERS {
             assert!(exists(name, "filter"), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_slice_reads_what_an_index_reads() {
+        for (text, expected) in [
+            ("{{ a[1:n] }}", Some("{{ a[1~n] }}")),
+            (
+                "a[1:] {{ a[:] ~ \"b[1:]\" }}{{ c[::2] }}",
+                Some("a[1:] {{ a[0~0] ~ \"b[1:]\" }}{{ c[0~0~2] }}"),
+            ),
+            (
+                "{{ {'a': {'b': 1}} }}{{ a[m['x']:-1] }}",
+                Some("{{ {'a': {'b': 1}} }}{{ a[m['x']~-1] }}"),
+            ),
+            ("{{ a[{'b': 1}['b']] }}{{ a[1] }}", None),
+            ("{{ a[1:", Some("{{ a[1~")),
+        ] {
+            assert_eq!(without_slices(text).as_deref(), expected, "{text}");
         }
     }
 
