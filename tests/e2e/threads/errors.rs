@@ -275,3 +275,48 @@ fn ansible_16456_a_mistake_in_the_last_line_is_shown_with_that_line() {
         }
     }
 }
+
+/// A concurrency of 0 left a workflow running for ever, with nothing at work.
+#[test]
+fn orquesta_259_no_limit_of_what_runs_at_once_keeps_a_plan_from_its_end() {
+    let batch = |size: &str| {
+        sandbox(&format!(
+            "
+phases:
+  - name: work
+    steps:
+      - foreach: [a, b]
+        batch_size: {size}
+        steps: [{{shell.run: {{script: 'echo {{{{ item }}}} >> effects'}}}}]
+"
+        ))
+    };
+    for size in ["0", "0%", "\"{{ 1 - 1 }}\""] {
+        let sandbox = batch(size);
+        sandbox
+            .caxplan(&["run", "plan.yaml"])
+            .expect_code(2)
+            .expect_text("plan.yaml:6:21")
+            .expect_text("is no batch size; write a number from 1");
+        assert_eq!(effects(&sandbox), [""; 0]);
+    }
+    // A share of less than one element is one.
+    let shares = batch("1%");
+    shares.caxplan(&["run", "plan.yaml"]).expect_code(0);
+    assert_eq!(effects(&shares), ["a", "b"]);
+
+    // For steps beside each other 0 is what it says: no limit.
+    let sandbox = sandbox(
+        "
+max_parallel: 0
+phases:
+  - name: work
+    max_parallel: 0
+    steps:
+      - max_parallel: 0
+        parallel: [{shell.run: {script: 'echo one >> effects'}}, {shell.run: {script: 'echo one >> effects'}}]
+",
+    );
+    sandbox.caxplan(&["run", "plan.yaml"]).expect_code(0);
+    assert_eq!(effects(&sandbox), ["one", "one"]);
+}
