@@ -195,6 +195,23 @@ fn a_mistyped_command_or_flag_is_answered_with_the_right_one() {
         .expect_text("'--since'");
 }
 
+#[test]
+fn a_folder_whose_name_is_no_text_is_refused_before_anything_runs() {
+    let sandbox = Sandbox::new();
+    sandbox.file(
+        "plan.yaml",
+        "phases: [{name: one, steps: [{file.directory: {path: deep/down}}]}]\n",
+    );
+    for command in ["validate", "preview", "run"] {
+        let script = format!(
+            "mkdir -p $'d\\xff' && cp plan.yaml $'d\\xff' && cd $'d\\xff' && caxplan {command} plan.yaml"
+        );
+        shell(&sandbox, &script)
+            .expect_code(2)
+            .expect_text("the name of a plan's folder must be UTF-8");
+    }
+}
+
 /// Runs a script in a sandbox, where it finds the programs under test.
 fn shell(sandbox: &Sandbox, script: &str) -> Finished {
     let mut command = Command::new("bash");

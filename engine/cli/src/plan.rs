@@ -283,10 +283,19 @@ impl PlanArguments {
         self.contact = if allowed { Contact::Allowed } else { Contact::None };
     }
 
-    /// Which plan is meant.
+    /// Which plan is meant. Journals and templates name its folder, as text.
     pub(crate) fn file(&self) -> Answer<&PlanPath> {
         let missing = || Failure::invalid("no plan is named");
-        self.plan.as_ref().ok_or_else(missing)
+        let plan = self.plan.as_ref().ok_or_else(missing)?;
+        let absolute = std::path::absolute(&plan.file)?;
+        if absolute.to_str().is_none() {
+            let said = format!(
+                "the name of a plan's folder must be UTF-8: {}",
+                absolute.display()
+            );
+            return Err(Failure::invalid(said).hint("rename the folder, or put the plan elsewhere"));
+        }
+        Ok(plan)
     }
 
     /// The plan's file as an absolute path, for the journal.
