@@ -222,21 +222,8 @@ impl<'b> Lowering<'_, 'b> {
                 .iter()
                 .any(|param| !param.secret && param.name.value == *name)
         });
-        let mut names = Names {
-            params: plan
-                .params
-                .iter()
-                .map(|param| (param.name.value.to_string(), param.secret))
-                .collect(),
-            env: plan.env.iter().map(|name| name.value.to_string()).collect(),
-            secrets: plan
-                .secrets
-                .iter()
-                .map(|entry| entry.key.value.to_string())
-                .collect(),
-            late: late.clone(),
-            ..Names::default()
-        };
+        let mut names = Names::of(&plan);
+        names.late.clone_from(&late);
         let sound = !self.report.has_errors();
         let mut arguments = Vec::new();
         for defaults in library.defaults.iter().chain([&plan.defaults]) {

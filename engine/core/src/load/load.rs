@@ -69,20 +69,7 @@ pub(super) fn lower(
     let values = param::settle(&plan.params, &inventory.params, request.params, place, report);
     let sound = !report.has_errors();
 
-    let mut names = Names {
-        params: plan
-            .params
-            .iter()
-            .map(|param| (param.name.value.to_string(), param.secret))
-            .collect(),
-        env: plan.env.iter().map(|name| name.value.to_string()).collect(),
-        secrets: plan
-            .secrets
-            .iter()
-            .map(|entry| entry.key.value.to_string())
-            .collect(),
-        ..Names::default()
-    };
+    let mut names = Names::of(&plan);
     let mut open_params = values.open.clone();
     open_params.retain(|name, _| names.params.get(name) == Some(&false));
     let mut arguments = Vec::new();

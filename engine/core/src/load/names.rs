@@ -1,6 +1,7 @@
 //! Checks what templates and conditions refer to, when the plan loads.
 
 use super::foreign;
+use super::plan::Plan;
 use super::report::Report;
 use super::suggest::did_you_mean;
 use super::yaml::{Kind, Spanned, Yaml};
@@ -112,6 +113,19 @@ impl Ended {
 }
 
 impl Names {
+    /// What a plan says by itself.
+    pub(super) fn of(plan: &Plan) -> Self {
+        let (params, secrets) = (plan.params.iter(), plan.secrets.iter());
+        Self {
+            params: params
+                .map(|param| (param.name.value.to_string(), param.secret))
+                .collect(),
+            env: plan.env.iter().map(|name| name.value.to_string()).collect(),
+            secrets: secrets.map(|entry| entry.key.value.to_string()).collect(),
+            ..Self::default()
+        }
+    }
+
     /// Checks every text of a value.
     pub(super) fn check_value(&mut self, yaml: &Yaml, use_: Use, view: &View, report: &mut Report) {
         match &yaml.kind {

@@ -1,6 +1,7 @@
 //! `caxplan schedule conflicts`.
 
-use super::next::{time, ui_name};
+use super::from_time::FromTime;
+use super::next::ui_name;
 use super::sources::{Reader, Scheduled, Sources, With};
 use crate::composition::registry;
 use crate::failure::{Answer, FAILED, Failure, INVALID};
@@ -30,10 +31,8 @@ pub(crate) struct Conflicts {
     sources: Sources,
     #[command(flatten)]
     with: With,
-    /// From this time on: `2026-10-24`, `2026-10-24T12:00` (in this machine's zone), or with a zone
-    /// `2026-10-24T12:00Z`; now if it is not given
-    #[arg(long, value_name = "TIME")]
-    from: Option<String>,
+    #[command(flatten)]
+    from: FromTime,
     /// How far to look ahead
     #[arg(long, value_name = "DURATION", default_value = "7d")]
     within: Duration,
@@ -59,10 +58,7 @@ struct Known {
 
 impl Conflicts {
     pub(crate) fn execute(self) -> Answer {
-        let from = match &self.from {
-            Some(text) => time(text)?,
-            None => caxplan_run::now(),
-        };
+        let from = self.from.time()?;
         let dir = StateDir::locate()?;
         let registry = registry(&dir);
         let found = Reader::default().read(&self.sources)?;

@@ -7,6 +7,7 @@ mod conflicts;
 mod crontab;
 mod daemon;
 mod fire;
+mod from_time;
 mod install;
 mod list;
 mod look;

@@ -1,12 +1,11 @@
 //! `caxplan schedule next`.
 
+use super::from_time::FromTime;
 use super::sources::{Reader, Scheduled, Sources};
 use crate::failure::{Answer, Failure, INVALID};
 use crate::ui::{self, Listing, Table};
 use caxplan_core::calendar::{Effect, Occurrence};
-use caxplan_model::Timestamp;
 use clap::Args;
-use jiff::tz::TimeZone;
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -18,10 +17,8 @@ pub(crate) struct Next {
     /// How many
     #[arg(short = 'n', long, default_value_t = 10)]
     count: usize,
-    /// From this time on: `2026-10-24`, `2026-10-24T12:00` (in this machine's zone), or with a zone
-    /// `2026-10-24T12:00Z`; now if it is not given
-    #[arg(long, value_name = "TIME")]
-    from: Option<String>,
+    #[command(flatten)]
+    from: FromTime,
     /// How to list them
     #[arg(long, value_enum, default_value_t)]
     output: Listing,
@@ -29,10 +26,7 @@ pub(crate) struct Next {
 
 impl Next {
     pub(crate) fn execute(self) -> Answer {
-        let from = match &self.from {
-            Some(text) => time(text)?,
-            None => caxplan_run::now(),
-        };
+        let from = self.from.time()?;
         let found = Reader::default().read(&self.sources)?;
         for bad in &found.bad {
             ui::say(&bad.all);
@@ -115,22 +109,4 @@ fn as_json(one: &Scheduled, next: &Occurrence) -> serde_json::Value {
         "timezone": one.schedule.timezone.as_deref().unwrap_or("UTC"),
         "note": note(next),
     })
-}
-
-pub(super) fn time(text: &str) -> Answer<Timestamp> {
-    let wrong = || {
-        Failure::invalid(format!("`{text}` is no time"))
-            .hint("write it as `2026-10-24` or `2026-10-24T12:00Z`")
-    };
-    let at = match text.parse::<jiff::Timestamp>() {
-        Ok(at) => at,
-        Err(_) => text
-            .parse::<jiff::civil::DateTime>()
-            .and_then(|civil| civil.to_zoned(TimeZone::system()))
-            .map_err(|_| wrong())?
-            .timestamp(),
-    };
-    u64::try_from(at.as_millisecond())
-        .map(Timestamp)
-        .map_err(|_| wrong())
 }
