@@ -2,7 +2,8 @@
 
 use crate::shell;
 use anyhow::{Context, Result, bail};
-use std::path::PathBuf;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The targets, as `fuzz/Cargo.toml` lists them.
@@ -21,22 +22,41 @@ const CARGO_FUZZ: &str = "0.13.2";
 /// under test is safe Rust. `cargo-fuzz` itself is installed into the target folder if it is not there.
 pub(crate) fn run(seconds: u32) -> Result<()> {
     let program = cargo_fuzz()?;
-    let fuzz = |words: &[&str]| -> Result<()> {
-        let mut command = Command::new(&program);
-        command
-            .current_dir(shell::root().join("fuzz"))
-            .arg("fuzz")
-            .args(words)
-            // The main workspace's folder: its builds are not mixed up, for these have a target triple of their own.
-            .env("CARGO_TARGET_DIR", shell::target_dir().join("fuzz"));
-        shell::run_command(&[&["cargo", "fuzz"], words].concat(), &mut command)
-    };
-    fuzz(&["build", "--sanitizer", "none"])?;
-    for target in TARGETS {
-        let grown = shell::target_dir().join("fuzz/corpus").join(target);
-        std::fs::create_dir_all(&grown).with_context(|| grown.display().to_string())?;
-        let grown = grown.to_str().context("the target folder's path is not UTF-8")?;
-        fuzz(&[
+    fuzz(&program, &["build", "--sanitizer", "none"])?;
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    for targets in TARGETS.chunks(cores) {
+        std::thread::scope(|scope| {
+            let runs: Vec<_> = targets
+                .iter()
+                .map(|target| scope.spawn(|| try_target(&program, target, seconds)))
+                .collect();
+            runs.into_iter().try_for_each(|run| {
+                run.join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+        })?;
+    }
+    Ok(())
+}
+
+fn fuzz(program: &Path, words: &[&str]) -> Result<()> {
+    let mut command = Command::new(program);
+    command
+        .current_dir(shell::root().join("fuzz"))
+        .arg("fuzz")
+        .args(words)
+        // The main workspace's folder: its builds are not mixed up, for these have a target triple of their own.
+        .env("CARGO_TARGET_DIR", shell::target_dir().join("fuzz"));
+    shell::run_command(&[&["cargo", "fuzz"], words].concat(), &mut command)
+}
+
+fn try_target(program: &Path, target: &str, seconds: u32) -> Result<()> {
+    let grown = shell::target_dir().join("fuzz/corpus").join(target);
+    std::fs::create_dir_all(&grown).with_context(|| grown.display().to_string())?;
+    let grown = grown.to_str().context("the target folder's path is not UTF-8")?;
+    fuzz(
+        program,
+        &[
             "run",
             "--sanitizer",
             "none",
@@ -50,12 +70,13 @@ pub(crate) fn run(seconds: u32) -> Result<()> {
             "-max_len=8192",
             "-dict=words.dict",
             "-verbosity=0",
-        ])
-        .with_context(|| {
-            format!("`{target}` breaks: the input lies in fuzz/artifacts/{target}; keep it as a seed once it is fixed")
-        })?;
-    }
-    Ok(())
+        ],
+    )
+    .with_context(|| {
+        format!(
+            "`{target}` breaks: the input lies in fuzz/artifacts/{target}; keep it as a seed once it is fixed"
+        )
+    })
 }
 
 /// The program cargo-fuzz: the developer's own, else one in the target folder.
