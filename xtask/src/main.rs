@@ -7,6 +7,7 @@ mod dist;
 mod fuzz;
 mod hosts;
 mod python;
+mod release;
 mod runbooks;
 mod setup;
 mod shell;
@@ -20,6 +21,7 @@ usage: cargo xtask COMMAND
   test [--quick]   set up what is missing and run all tests; --quick runs what needs no set-up
   demo             build, make two releases, and upgrade a local cluster from one to the other
   dist             build the example agents and the releases that demo and tests use, into target/releases
+  release          build caxplan as it is shipped, into target/release, its functions in the order of a traced run
   bench            measure the engine beside the floors of this machine (release build)
   bench objects    measure s3.* beside Amazon's command line, at one service on this machine
   bench transfer   measure uploads and downloads beside sftp and rsync (needs sshd)
@@ -36,6 +38,7 @@ fn main() -> Result<()> {
         ["test"] => test::all(),
         ["test", "--quick"] => test::quick(),
         ["demo"] => demo::run(),
+        ["release"] => release::caxplan().map(|built| shell::say(&built.display().to_string())),
         ["dist"] => dist::releases().map(drop),
         ["bench"] => bench::run(),
         ["bench", "objects"] => bench::objects(),

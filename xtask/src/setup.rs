@@ -1,4 +1,4 @@
-//! Debian packages whose programs the tests need.
+//! Debian packages whose programs the tests and a release build need.
 
 use crate::shell;
 use anyhow::{Result, bail};
@@ -82,9 +82,24 @@ const NEEDED: &[Needed] = &[
     },
 ];
 
-/// Installs the packages of programs that are not there. Does nothing, quickly, if all are.
+/// What `cargo xtask release` traces a run with.
+const TRACER: Needed = Needed {
+    program: "valgrind",
+    package: "valgrind",
+};
+
+/// Installs the packages of programs that tests need and that are not there. Does nothing, quickly, if all are.
 pub(crate) fn packages() -> Result<()> {
-    let missing: Vec<&Needed> = NEEDED.iter().filter(|needed| !is_there(needed.program)).collect();
+    install(NEEDED)
+}
+
+/// Installs the program that a release build needs, if it is not there.
+pub(crate) fn tracer() -> Result<()> {
+    install(&[TRACER])
+}
+
+fn install(needed: &[Needed]) -> Result<()> {
+    let missing: Vec<&Needed> = needed.iter().filter(|needed| !is_there(needed.program)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -94,12 +109,12 @@ pub(crate) fn packages() -> Result<()> {
     if !is_there("apt-get") {
         let programs: Vec<&str> = missing.iter().map(|needed| needed.program).collect();
         bail!(
-            "the tests need these programs, and there is no apt-get to install them with: {}",
+            "these programs are needed, and there is no apt-get to install them with: {}",
             programs.join(", ")
         );
     }
     if !rustix::process::geteuid().is_root() {
-        bail!("the tests need programs that only root can install: run `{by_hand}` as root");
+        bail!("programs are needed that only root can install: run `{by_hand}` as root");
     }
     apt_get(&["update", "-qq"])?;
     apt_get(

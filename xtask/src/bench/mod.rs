@@ -11,7 +11,7 @@ pub(crate) mod transfer;
 
 pub(crate) use objects::run as objects;
 
-use crate::shell;
+use crate::{release, shell};
 use anyhow::{Context, Result, bail};
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -26,18 +26,10 @@ const RUNS: usize = 5;
 /// Runs of the small whole-process measurement.
 const SMALL_RUNS: usize = 21;
 
-/// Builds targets of the workspace in release mode. For single packages Cargo would choose other features, and build the
-/// dependencies a second time.
-fn build(targets: &[&str]) -> Result<()> {
-    let words = ["cargo", "build", "--release", "--workspace", "--locked"];
-    shell::run(&[&words, targets].concat())
-}
-
-/// Builds in release mode and prints the table.
+/// Builds the program as it is shipped and prints the table.
 pub(crate) fn run() -> Result<()> {
-    build(&["--bin", "caxplan"])?;
     let bench = Bench {
-        caxplan: shell::target_dir().join("release/caxplan"),
+        caxplan: release::caxplan()?,
         folder: tempfile::tempdir_in(shell::target_dir()).context("a folder on the disk to measure")?,
     };
 

@@ -4,7 +4,7 @@
 //! difference between the clients.
 
 use super::{median, ratio, show, timed};
-use crate::{python, shell};
+use crate::{python, release, shell};
 use anyhow::{Context as _, Result};
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -24,13 +24,18 @@ const RUNS: usize = 3;
 /// Builds in release mode and prints the table.
 pub(crate) fn run() -> Result<()> {
     let aws = python::aws()?;
-    super::build(&["--bin", "caxplan", "--example", "s3-server"])?;
-    let release = shell::target_dir().join("release");
-    measure(
-        &release.join("caxplan"),
-        &release.join("examples/s3-server"),
-        &aws,
-    )
+    let caxplan = release::caxplan()?;
+    shell::run(&[
+        "cargo",
+        "build",
+        "--release",
+        "--workspace",
+        "--locked",
+        "--example",
+        "s3-server",
+    ])?;
+    let server = shell::target_dir().join("release/examples/s3-server");
+    measure(&caxplan, &server, &aws)
 }
 
 fn measure(caxplan: &Path, server: &Path, aws: &Path) -> Result<()> {

@@ -2,7 +2,7 @@
 //! same minutes.
 
 use super::{median, ratio, show, timed};
-use crate::shell;
+use crate::{release, shell};
 use anyhow::{Context, Result, bail};
 use caxton_tests::{Account, Sshd, SshdOptions};
 use std::fmt::Write as _;
@@ -27,9 +27,7 @@ pub(crate) fn run() -> Result<()> {
     if !Sshd::is_there() || !Account::can_be_made() {
         bail!("this needs openssh-server, and root to make an account that is logged in to");
     }
-    super::build(&["--bin", "caxplan"])?;
-    let caxplan = shell::target_dir().join("release/caxplan");
-    measure(&caxplan)
+    measure(&release::caxplan()?)
 }
 
 /// The same with a program that is built already.

@@ -4,7 +4,7 @@
 //! time they are asked for that too (`sync`), where that can be had.
 
 use super::{median, ratio, show, timed};
-use crate::shell;
+use crate::{release, shell};
 use anyhow::{Context, Result};
 use caxton_tests::{Account, Sshd};
 use std::fmt::Write as _;
@@ -32,10 +32,7 @@ struct Transfer {
 pub(crate) fn run() -> Result<()> {
     let caxplan = match std::env::var_os("CAXPLAN") {
         Some(program) => program.into(),
-        None => {
-            super::build(&["--bin", "caxplan"])?;
-            shell::target_dir().join("release/caxplan")
-        }
+        None => release::caxplan()?,
     };
     let bench = Transfer {
         caxplan,
