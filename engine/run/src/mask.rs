@@ -217,13 +217,11 @@ pub struct StreamMasker {
 }
 
 impl StreamMasker {
-    /// Takes a chunk and answers what can be let out. Holds back an end that may be the beginning of a secret.
+    /// Takes a chunk and answers what can be let out. Holds back an end that may be the beginning of a secret, or of a
+    /// character.
     pub fn push(&mut self, masker: &Masker, chunk: &[u8]) -> Vec<u8> {
-        if masker.is_empty() && self.held.is_empty() {
-            return chunk.to_vec();
-        }
         self.held.extend_from_slice(chunk);
-        let until = masker.undecided(&self.held);
+        let until = masker.undecided(&self.held).min(begun_character(&self.held));
         let mut masked = Vec::with_capacity(until);
         let consumed = masker.replace(&self.held, until, MASK, &mut masked);
         self.held.drain(..consumed);
@@ -237,6 +235,21 @@ impl StreamMasker {
         masker.replace(&held, held.len(), MASK, &mut masked);
         masked
     }
+}
+
+/// Where the character begins, in UTF-8, that `bytes` hold in part at their very end.
+fn begun_character(bytes: &[u8]) -> usize {
+    let first = bytes.len().saturating_sub(3);
+    let begins = |&at: &usize| {
+        let length = match bytes[at] {
+            0xC2..=0xDF => 2,
+            0xE0..=0xEF => 3,
+            0xF0..=0xF4 => 4,
+            _ => 1,
+        };
+        at + length > bytes.len()
+    };
+    (first..bytes.len()).find(begins).unwrap_or(bytes.len())
 }
 
 /// As in a URL's query: all but letters, digits and `-._~`.
@@ -313,6 +326,25 @@ mod tests {
             "abc is too short to be masked",
         );
         check(&["first line\nsecond line\n"], "> second line", "> ***");
+    }
+
+    #[test]
+    fn a_character_is_not_let_out_in_pieces() {
+        let text = "a é ✓ 🦀".as_bytes();
+        for cut in 0..=text.len() {
+            let mut stream = StreamMasker::default();
+            let masker = Masker::default();
+            let first = stream.push(&masker, &text[..cut]);
+            let mut rest = stream.push(&masker, &text[cut..]);
+            rest.extend(stream.finish(&masker));
+            assert!(std::str::from_utf8(&first).is_ok(), "cut at {cut}");
+            assert_eq!([first, rest].concat(), text);
+        }
+        // What is no UTF-8 comes out as it is.
+        let mut stream = StreamMasker::default();
+        let mut out = stream.push(&Masker::default(), b"\xff\xe2\x82");
+        out.extend(stream.finish(&Masker::default()));
+        assert_eq!(out, b"\xff\xe2\x82");
     }
 
     #[test]

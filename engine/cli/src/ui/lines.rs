@@ -1,6 +1,7 @@
 //! One line per event, with the time: for logs, pipes and CI.
 
 use super::narrate::Narrator;
+use super::output::OutputLines;
 use super::{Loudness, Paint, say, time_of_day};
 use caxplan_adapter::Stream;
 use caxplan_core::schedule::State;
@@ -10,6 +11,7 @@ use caxplan_run::{LogChunk, Observer};
 /// Writes lines to the standard error.
 pub(super) struct Lines {
     narrator: Narrator,
+    output: OutputLines,
     loudness: Loudness,
 }
 
@@ -17,6 +19,7 @@ impl Lines {
     pub(super) fn new(loudness: Loudness) -> Self {
         Self {
             narrator: Narrator::new(Paint::for_stderr()),
+            output: OutputLines::default(),
             loudness,
         }
     }
@@ -24,6 +27,10 @@ impl Lines {
 
 impl Observer for Lines {
     fn record(&mut self, state: &State, _: RecordSeq, record: &Record) {
+        let id_of = |node| state.graph().node(node).id.clone();
+        for line in self.output.end(record, id_of) {
+            say(&format!("{} {line}\n", time_of_day(record.at())));
+        }
         let line = self.narrator.line(state, record);
         // Steps that are tried again are not yet in need of anybody.
         let is_wrong = matches!(
@@ -49,7 +56,7 @@ impl Observer for Lines {
             Loudness::Verbose => true,
         };
         if is_shown {
-            for line in output_lines(chunk) {
+            for line in self.output.push(chunk) {
                 say(&format!("{} {line}\n", time_of_day(chunk.at)));
             }
         }
@@ -58,11 +65,4 @@ impl Observer for Lines {
     fn notice(&mut self, line: &str) {
         say(&format!("{} {line}\n", time_of_day(caxplan_run::now())));
     }
-}
-
-/// A step's output, line by line, each with the step's name.
-pub(super) fn output_lines(chunk: &LogChunk) -> Vec<String> {
-    let text = String::from_utf8_lossy(&chunk.bytes);
-    let lines = text.lines().filter(|line| !line.trim().is_empty());
-    lines.map(|line| format!("  {} │ {line}", chunk.step)).collect()
 }

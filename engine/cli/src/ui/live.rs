@@ -1,7 +1,7 @@
 //! The live display of a run on a terminal.
 
-use super::lines::output_lines;
 use super::narrate::Narrator;
+use super::output::OutputLines;
 use super::{Paint, ask, say};
 use caxplan_adapter::Stream;
 use caxplan_core::schedule::State;
@@ -23,6 +23,7 @@ pub(super) struct Live {
     overall: ProgressBar,
     running: BTreeMap<NodeIndex, ProgressBar>,
     narrator: Narrator,
+    output: OutputLines,
     paint: Paint,
     verbose: bool,
     /// Whether a person at this terminal is asked.
@@ -44,6 +45,7 @@ impl Live {
             overall,
             running: BTreeMap::new(),
             narrator: Narrator::new(paint),
+            output: OutputLines::default(),
             paint,
             verbose,
             asks,
@@ -128,6 +130,10 @@ impl Live {
 
 impl Observer for Live {
     fn record(&mut self, state: &State, _: RecordSeq, record: &Record) {
+        let id_of = |node| state.graph().node(node).id.clone();
+        for line in self.output.end(record, id_of) {
+            self.scroll(&self.paint.dim(&line));
+        }
         let line = self.narrator.line(state, record);
         let spins = matches!(
             record,
@@ -142,7 +148,7 @@ impl Observer for Live {
 
     fn output(&mut self, chunk: &LogChunk) {
         if self.verbose || chunk.stream == Stream::Note {
-            for line in output_lines(chunk) {
+            for line in self.output.push(chunk) {
                 self.scroll(&self.paint.dim(&line));
             }
         }

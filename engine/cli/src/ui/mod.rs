@@ -7,6 +7,7 @@ mod json;
 mod lines;
 mod live;
 mod narrate;
+mod output;
 mod paint;
 mod reference;
 mod table;
