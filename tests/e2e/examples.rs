@@ -9,7 +9,10 @@ const EXAMPLES: &[(&str, &[&str], i32, &[&str])] = &[
         "questions.yaml",
         &[],
         5,
-        &["Does the canary look good?", "caxplan approve"],
+        &[
+            "The canary answers in 7 ms: does it look good?",
+            "caxplan approve",
+        ],
     ),
     (
         "questions.yaml",

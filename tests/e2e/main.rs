@@ -24,6 +24,7 @@ mod lock;
 mod matrix;
 mod preview;
 mod prune;
+mod questions;
 mod recover;
 mod review;
 mod s3;

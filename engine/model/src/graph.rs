@@ -3,6 +3,7 @@
 use crate::{
     ActionCall, ActionStep, Checklist, CheckpointName, Digest, Duration, FORMAT, Location, LockName,
     LockPolicy, Map, OnFailure, RunEnd, Schedule, SharedMap, ShortText, StepId, Target, Value, Watch,
+    Wording,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -356,13 +357,22 @@ pub enum NodeKind {
     /// Waits for a person.
     Approve {
         /// The question.
-        question: String,
+        question: Wording,
     },
     /// Waits for a person to confirm each line.
     Checklist(Checklist),
 }
 
 impl NodeKind {
+    /// What it asks a person, line by line; nothing if it asks nobody.
+    pub fn wordings(&self) -> &[Wording] {
+        match self {
+            Self::Approve { question } => std::slice::from_ref(question),
+            Self::Checklist(list) => &list.items,
+            _ => &[],
+        }
+    }
+
     /// Whether it is a step by itself, not a group of others.
     pub fn is_leaf(&self) -> bool {
         match self {

@@ -30,7 +30,7 @@ pub use record::{Answer, InDoubtPolicy, Record, RecordSeq, RunEnd, UndoEnd, Wait
 pub use schedule::{Misfire, Overlap, Schedule};
 pub use shared::SharedMap;
 pub use span::{Location, Span};
-pub use step::{ActionStep, Check, Checklist, OnFailure, Probe, Retry, Undo, Watch};
+pub use step::{ActionStep, Check, Checklist, OnFailure, Probe, Retry, Undo, Watch, Wording};
 pub use target::Target;
 pub use time::{Duration, ParseDurationError, Timestamp};
 

@@ -281,6 +281,9 @@ pub enum WaitReason {
     Approval {
         /// Its node.
         node: NodeIndex,
+        /// What is asked, if the plan itself does not say it: its words with what the run knew.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        asked: Vec<String>,
     },
     /// A person must say what became of a step in doubt.
     InDoubt {

@@ -143,7 +143,29 @@ fn is_zero(number: &u32) -> bool {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Checklist {
     /// The lines.
-    pub items: Vec<String>,
+    pub items: Vec<Wording>,
+}
+
+/// A text for a person. Journals have a known one as a string.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Wording {
+    /// As it stands, whatever it looks like.
+    Known(String),
+    /// With what the run knows by then.
+    Late {
+        /// The template.
+        template: String,
+    },
+}
+
+impl Wording {
+    /// The text, or its template.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Known(text) | Self::Late { template: text } => text,
+        }
+    }
 }
 
 /// What happens when a node has failed for good.

@@ -66,7 +66,7 @@ impl Observer for JsonEvents {
 
 fn node_of(reason: &WaitReason) -> Option<NodeIndex> {
     match reason {
-        WaitReason::Approval { node } | WaitReason::InDoubt { node, .. } => Some(*node),
+        WaitReason::Approval { node, .. } | WaitReason::InDoubt { node, .. } => Some(*node),
         WaitReason::Paused { node } => *node,
     }
 }

@@ -206,12 +206,8 @@ fn again(retry: Option<Duration>) -> String {
 fn waiting(state: &State, reason: &WaitReason) -> String {
     let id = |node: NodeIndex| state.graph().node(node).id.to_string();
     match reason {
-        WaitReason::Approval { node } => {
-            let question = match &state.graph().node(*node).kind {
-                NodeKind::Approve { question } => question.clone(),
-                NodeKind::Checklist(list) => list.items.join("; "),
-                _ => String::new(),
-            };
+        WaitReason::Approval { node, .. } => {
+            let question = state.asked(*node).join("; ");
             format!("? {} waits for an approval: {question}", id(*node))
         }
         WaitReason::InDoubt { node, detail } => format!("? {} is in doubt: {detail}", id(*node)),

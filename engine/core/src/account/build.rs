@@ -111,7 +111,7 @@ fn traces(state: &State, records: &[Record]) -> Vec<Trace> {
             Record::Answered { node, answer, by, .. } => (*node, false, true, Some(answered(answer, by))),
             Record::Expanded { node, .. } => (*node, false, false, None),
             Record::Waiting { reason, .. } => match reason {
-                WaitReason::Approval { node } => (*node, true, false, None),
+                WaitReason::Approval { node, .. } => (*node, true, false, None),
                 WaitReason::InDoubt { node, detail } => (*node, false, false, Some(detail.clone())),
                 WaitReason::Paused { .. } => continue,
             },
@@ -300,11 +300,8 @@ fn name_of(value: &Value) -> Option<String> {
 
 /// What a step asks a person.
 pub(super) fn question(state: &State, node: NodeIndex) -> Option<String> {
-    match &state.graph().node(node).kind {
-        NodeKind::Approve { question } => Some(question.clone()),
-        NodeKind::Checklist(list) => Some(list.items.join("; ")),
-        _ => None,
-    }
+    let asked = state.asked(node);
+    (!asked.is_empty()).then(|| asked.join("; "))
 }
 
 fn undone(state: &State, records: &[Record]) -> Vec<StepId> {

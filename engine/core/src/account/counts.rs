@@ -12,8 +12,10 @@ pub struct StepCounts {
     pub changed: u32,
     /// Ended well, and changed nothing.
     pub unchanged: u32,
-    /// Failed.
+    /// Failed, and nothing else went on in their place.
     pub failed: u32,
+    /// Failed within a group that ended well all the same: by its `rescue`, or since it may lose some.
+    pub handled: u32,
     /// Nobody knows whether they acted.
     pub in_doubt: u32,
     /// Skipped, because a condition was false.
@@ -33,6 +35,7 @@ impl StepCounts {
             *match state.status(at) {
                 NodeStatus::Succeeded { changed: true } => &mut counts.changed,
                 NodeStatus::Succeeded { changed: false } => &mut counts.unchanged,
+                NodeStatus::Failed(_) if is_handled(state, at) => &mut counts.handled,
                 NodeStatus::Failed(_) => &mut counts.failed,
                 NodeStatus::InDoubt(_) | NodeStatus::Running(_) => &mut counts.in_doubt,
                 NodeStatus::Skipped => &mut counts.skipped,
@@ -46,6 +49,12 @@ impl StepCounts {
     }
 }
 
+/// Whether a group around a step has ended well.
+fn is_handled(state: &State, step: NodeIndex) -> bool {
+    std::iter::successors(state.parent(step), |group| state.parent(*group))
+        .any(|group| matches!(state.status(group), NodeStatus::Succeeded { .. }))
+}
+
 impl fmt::Display for StepCounts {
     /// `steps: 3 changed something, 1 failed`, in the order in which people ask.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -53,6 +62,7 @@ impl fmt::Display for StepCounts {
             ("changed something", self.changed),
             ("changed nothing", self.unchanged),
             ("failed", self.failed),
+            ("failed and were handled", self.handled),
             ("in doubt", self.in_doubt),
             ("skipped", self.skipped),
             ("not run", self.not_run),

@@ -12,6 +12,7 @@ pub(super) fn story(state: &State, records: &[Record]) -> Vec<Event> {
         state,
         events: Vec::new(),
         good: Gathered::default(),
+        skipped: Gathered::default(),
         undone: Gathered::default(),
         going_on: BTreeMap::new(),
         has_engine: false,
@@ -35,6 +36,7 @@ struct Story<'a> {
     state: &'a State,
     events: Vec<Event>,
     good: Gathered,
+    skipped: Gathered,
     undone: Gathered,
     going_on: BTreeMap<NodeIndex, ()>,
     has_engine: bool,
@@ -83,10 +85,7 @@ impl Story<'_> {
                 let text = format!("`{}`, attempt {attempt}: {what}: {cause}{again}", self.id(*node));
                 self.say(at, kind, Some(*node), text);
             }
-            Record::Skipped { node, reason, .. } => {
-                let text = format!("`{}` was skipped: {reason}", self.id(*node));
-                self.say(at, EventKind::Skipped, Some(*node), text);
-            }
+            Record::Skipped { node, .. } => self.skipped.add(at, self.id(*node)),
             Record::PlanReplaced { by, changes, .. } => {
                 let text = format!("the plan was replaced by {by}: {}", listed(changes));
                 self.say(at, EventKind::PlanReplaced, None, text);
@@ -202,7 +201,7 @@ impl Story<'_> {
 
     fn waiting(&mut self, at: Timestamp, reason: &WaitReason) {
         let (node, text) = match reason {
-            WaitReason::Approval { node } => {
+            WaitReason::Approval { node, .. } => {
                 let asked = match question(self.state, *node) {
                     Some(question) => format!(": {question}"),
                     None => String::new(),
@@ -233,8 +232,12 @@ impl Story<'_> {
 
     fn flush(&mut self) {
         let good = std::mem::take(&mut self.good).event(EventKind::EndedWell, "ended well");
+        let skipped =
+            std::mem::take(&mut self.skipped).event(EventKind::Skipped, "skipped: the condition is false");
         let undone = std::mem::take(&mut self.undone).event(EventKind::Undone, "undone");
-        self.events.extend(good.into_iter().chain(undone));
+        let from = self.events.len();
+        self.events.extend([good, skipped, undone].into_iter().flatten());
+        self.events[from..].sort_by_key(|event| event.at);
     }
 }
 

@@ -160,7 +160,8 @@ impl Page<'_> {
             };
             let steps = if count == 1 { "step" } else { "steps" };
             if count > 0 {
-                let text = format!("{} {count} {steps} {words}", mark(status));
+                let more = if folds { "; --steps lists them" } else { "" };
+                let text = format!("{} {count} {steps} {words}{more}", mark(status));
                 let text = self.paint("2", &text);
                 self.line(&format!("  {text}"));
             }

@@ -2,7 +2,7 @@
 
 use crate::preview::{resolve_before_run, target_name};
 use crate::template::{condition_paths, is_template, references};
-use caxplan_model::{Graph, Map, Node, NodeIndex, NodeKind, ShortText, Value};
+use caxplan_model::{Graph, Map, Node, NodeIndex, NodeKind, ShortText, Value, Wording};
 use std::collections::BTreeSet;
 
 /// Resolves what is known, and drops parameters, variables, targets and bindings that nothing reads any more.
@@ -45,6 +45,11 @@ fn resolve_node(graph: &Graph, at: NodeIndex, node: &mut Node, target: Option<St
             };
         }
     };
+    let wording = |wording: &mut Wording| {
+        if let Wording::Late { template } = wording {
+            text(template);
+        }
+    };
     if let Some(when) = node.when.as_mut().filter(|when| is_template(when)) {
         let mut settled = when.to_string();
         text(&mut settled);
@@ -70,8 +75,8 @@ fn resolve_node(graph: &Graph, at: NodeIndex, node: &mut Node, target: Option<St
             }
         }
         NodeKind::Wait { duration } => text(duration),
-        NodeKind::Approve { question } => text(question),
-        NodeKind::Checklist(list) => list.items.iter_mut().for_each(text),
+        NodeKind::Approve { question } => wording(question),
+        NodeKind::Checklist(list) => list.items.iter_mut().for_each(wording),
         NodeKind::Rolling(rolling) => rolling.delay.iter_mut().for_each(text),
         NodeKind::Foreach(foreach) => foreach.delay.iter_mut().for_each(text),
         NodeKind::Sequence { .. }

@@ -453,7 +453,7 @@ impl Lowering<'_, '_> {
                 self.names
                     .check_text(&question.value, question.span, Use::Run, &place.view, self.report);
                 NodeKind::Approve {
-                    question: self.settler.text(question, self.report),
+                    question: self.settler.wording(question, self.report),
                 }
             }
             Body::Checklist(items) => {
@@ -464,7 +464,7 @@ impl Lowering<'_, '_> {
                 NodeKind::Checklist(Checklist {
                     items: items
                         .iter()
-                        .map(|item| self.settler.text(item, self.report))
+                        .map(|item| self.settler.wording(item, self.report))
                         .collect(),
                 })
             }

@@ -3,7 +3,7 @@
 use super::report::Report;
 use super::yaml::{Spanned, Yaml};
 use crate::template::{Scope, is_template, references, resolve};
-use caxplan_model::{Duration, Map, ShortText, Target, Value};
+use caxplan_model::{Duration, Map, ShortText, Target, Value, Wording};
 use std::collections::BTreeSet;
 
 /// Evaluates texts with what is known when a plan loads.
@@ -128,6 +128,16 @@ impl Settler {
                 report.error("template-value", text.span, message);
                 text.value.to_string()
             }
+        }
+    }
+
+    /// A text for a person: evaluated if possible, else a template for the run. What it was evaluated to is no template, whatever
+    /// it looks like.
+    pub(super) fn wording(&self, text: &Spanned<ShortText>, report: &mut Report) -> Wording {
+        let settled = self.text(text, report);
+        match is_template(&settled) && settled == text.value.as_str() {
+            true => Wording::Late { template: settled },
+            false => Wording::Known(settled),
         }
     }
 

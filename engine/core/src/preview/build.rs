@@ -8,7 +8,7 @@ use super::{AT_RUN_TIME, Change, ChangeCount, Entry, Forecasted, Foresight, IN_O
 use crate::schedule::{MAX_PARALLEL, looks_once};
 use crate::template::{depends_on_run, holds_template, is_template, resolve};
 use caxplan_model::{
-    ActionStep, Graph, Items, Map, Node, NodeIndex, NodeKind, SharedMap, ShortText, Undo, Value,
+    ActionStep, Graph, Items, Map, Node, NodeIndex, NodeKind, SharedMap, ShortText, Undo, Value, Wording,
 };
 use std::collections::BTreeMap;
 
@@ -161,7 +161,11 @@ fn entry(graph: &Graph, at: NodeIndex, depth: u32, forecast: Option<&Forecasted>
         NodeKind::Dag { .. } => entry.what = "as their needs are met".into(),
         NodeKind::Rolling(rolling) => {
             let size = rolling.batches.iter().map(Vec::len).max().unwrap_or(0);
-            entry.what = format!("{} batches of {size}", rolling.batches.len()).into();
+            entry.what = match rolling.batches.len() {
+                1 => format!("1 batch of {size}"),
+                count => format!("{count} batches of {size}"),
+            }
+            .into();
             entry.summary = pause(&rolling.delay).into();
         }
         NodeKind::Foreach(foreach) => {
@@ -229,7 +233,13 @@ fn entry(graph: &Graph, at: NodeIndex, depth: u32, forecast: Option<&Forecasted>
         }
         NodeKind::Checklist(list) => {
             entry.what = "checklist".into();
-            entry.summary = list.items.join("; ").into();
+            entry.summary = list
+                .items
+                .iter()
+                .map(Wording::as_str)
+                .collect::<Vec<_>>()
+                .join("; ")
+                .into();
         }
     }
     entry.group = entry.holds_others || matches!(node.kind, NodeKind::Foreach(_));

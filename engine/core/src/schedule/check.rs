@@ -163,7 +163,7 @@ impl State {
                 must(self.is_idle(*node), "the step cannot start from where it stands")
             }
             Record::Waiting {
-                reason: WaitReason::Approval { node },
+                reason: WaitReason::Approval { node, .. },
                 ..
             } => must(
                 *self.status(*node) == NodeStatus::Pending
@@ -256,7 +256,7 @@ fn node_of(record: &Record) -> Option<NodeIndex> {
         | Record::UndoStarted { node, .. }
         | Record::UndoEnded { node, .. } => Some(*node),
         Record::Waiting { reason, .. } => match reason {
-            WaitReason::Approval { node } | WaitReason::InDoubt { node, .. } => Some(*node),
+            WaitReason::Approval { node, .. } | WaitReason::InDoubt { node, .. } => Some(*node),
             WaitReason::Paused { .. } => None,
         },
         Record::RunCreated { .. }

@@ -43,6 +43,8 @@ pub(super) enum Question {
     Every,
     /// The pause between two batches.
     Delay,
+    /// What a person is asked.
+    Wording,
 }
 
 impl Activity {

@@ -37,6 +37,8 @@ pub struct Scheduler {
     pub(super) held: BTreeMap<NodeIndex, Outcome>,
     /// The pauses between two observations.
     pub(super) intervals: BTreeMap<NodeIndex, Duration>,
+    /// The first lines of what a person will be asked, while the next one is evaluated.
+    pub(super) worded: BTreeMap<NodeIndex, Vec<String>>,
     /// The sequences of checks and a step in which the checks were made just now.
     pub(super) checked: BTreeSet<NodeIndex>,
     /// What is still to be undone, the next one last.
@@ -67,6 +69,7 @@ impl Scheduler {
             ready: BTreeMap::new(),
             held: BTreeMap::new(),
             intervals: BTreeMap::new(),
+            worded: BTreeMap::new(),
             checked: BTreeSet::new(),
             to_undo: None,
             cleaning: None,

@@ -6,7 +6,7 @@ use super::status::{Failure, NodeStatus, UndoStatus};
 use crate::guard::checks_of;
 use caxplan_model::{
     Answer, AttemptNo, CheckpointName, Graph, NodeIndex, NodeKind, OnFailure, Outcome, Record, RunEnd,
-    Timestamp, Value, WaitReason,
+    Timestamp, Value, WaitReason, Wording,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -21,6 +21,8 @@ pub struct State {
     pub(super) loops: BTreeMap<NodeIndex, Expansion>,
     /// Groups whose time is over.
     pub(super) over: BTreeSet<NodeIndex>,
+    /// What persons were asked, where the plan alone does not say it.
+    asked: BTreeMap<NodeIndex, Vec<String>>,
     pub(super) run: Run,
 }
 
@@ -55,6 +57,7 @@ impl State {
             nodes: graph.nodes.iter().map(NodeState::new).collect(),
             loops: BTreeMap::new(),
             over: BTreeSet::new(),
+            asked: BTreeMap::new(),
             run: Run::default(),
             graph,
         };
@@ -233,6 +236,15 @@ impl State {
             .filter(|at| matches!(self.status(*at), NodeStatus::Succeeded { .. }))
             .map(|at| self.nodes[at.index()].order)
             .max()
+    }
+
+    /// What a node asks a person, line by line: as it was asked, else as the plan has it. Nothing if it asks nobody.
+    pub fn asked(&self, node: NodeIndex) -> Vec<&str> {
+        if let Some(asked) = self.asked.get(&node) {
+            return asked.iter().map(String::as_str).collect();
+        }
+        let wordings = self.graph.node(node).kind.wordings();
+        wordings.iter().map(Wording::as_str).collect()
     }
 
     /// Whether a step waits for its next attempt.
@@ -418,8 +430,11 @@ impl State {
 
     fn waiting(&mut self, reason: &WaitReason) {
         match reason {
-            WaitReason::Approval { node } => {
+            WaitReason::Approval { node, asked } => {
                 self.begin(*node);
+                if !asked.is_empty() {
+                    self.asked.insert(*node, asked.clone());
+                }
                 let state = &mut self.nodes[node.index()];
                 state.status = NodeStatus::Asking;
                 state.order = self.run.records;

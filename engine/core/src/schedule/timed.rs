@@ -5,7 +5,9 @@ use super::live::{Activity, Question};
 use super::scheduler::{Scheduler, Turn};
 use super::status::NodeStatus;
 use crate::guard::{guard_of, step_behind};
-use caxplan_model::{Answer, Duration, FailureKind, NodeIndex, NodeKind, Record, Value, WaitReason, Watch};
+use caxplan_model::{
+    Answer, Duration, FailureKind, NodeIndex, NodeKind, Record, Value, WaitReason, Watch, Wording,
+};
 
 /// Whether a watch lasts no time: it looks once.
 pub fn looks_once(watch: &Watch) -> bool {
@@ -112,12 +114,37 @@ impl Scheduler {
         self.ended(node);
     }
 
+    /// Asks, once all that is asked is known.
     pub(super) fn ask_person(&mut self, node: NodeIndex, turn: &mut Turn<'_>) {
         if *self.state.status(node) == NodeStatus::Pending {
-            let reason = WaitReason::Approval { node };
+            let wordings = self.state.graph.node(node).kind.wordings();
+            let is_late = |wording: &Wording| matches!(wording, Wording::Late { .. });
+            let mut asked = self.worded.remove(&node).unwrap_or_default();
+            if wordings.iter().any(is_late) {
+                for wording in &wordings[asked.len()..] {
+                    match wording {
+                        Wording::Known(text) => asked.push(text.clone()),
+                        Wording::Late { template } => {
+                            let template = template.clone();
+                            self.worded.insert(node, asked);
+                            return self.ask(node, Question::Wording, template, turn);
+                        }
+                    }
+                }
+            }
+            let reason = WaitReason::Approval { node, asked };
             self.append(Record::Waiting { at: turn.now, reason }, turn);
         }
         self.live.set(node, Activity::Waiting);
+    }
+
+    fn wording_known(&mut self, node: NodeIndex, value: Value, turn: &mut Turn<'_>) {
+        let text = match value {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        self.worded.entry(node).or_default().push(text);
+        self.ask_person(node, turn);
     }
 
     /// A person's answer; one that nobody asked for is ignored.
@@ -187,6 +214,7 @@ impl Scheduler {
             }
             (Question::When, Ok(value)) => wrong("`when` must yield true or false", &value),
             (Question::Items, Ok(Value::Array(items))) => return self.expand_over(node, items, turn),
+            (Question::Wording, Ok(value)) => return self.wording_known(node, value, turn),
             (Question::Items, Ok(value)) => wrong("`foreach` must run over a list", &value),
             (Question::Duration | Question::Every | Question::Delay, Ok(value)) => {
                 match value.as_str().map(str::parse) {
@@ -196,6 +224,7 @@ impl Scheduler {
                 }
             }
         };
+        self.worded.remove(&node);
         self.fail_before_start(node, FailureKind::Template, problem, turn);
     }
 
@@ -211,7 +240,7 @@ impl Scheduler {
             Question::Every => {
                 self.intervals.insert(node, duration.max(EVERY_MIN));
             }
-            Question::When | Question::Items => {}
+            Question::When | Question::Items | Question::Wording => {}
         }
         if question == Question::Delay {
             self.live.set(node, Activity::Open);

@@ -83,7 +83,7 @@ impl Story {
             Record::CheckedAnew { node, .. } => format!("{} is checked again before it starts", id(node)),
             Record::Breached { node, detail, .. } => format!("{} sees a BREACH: {detail}", id(node)),
             Record::Waiting { reason, .. } => match reason {
-                WaitReason::Approval { node } => format!("{} asks a person", id(node)),
+                WaitReason::Approval { node, .. } => format!("{} asks a person", id(node)),
                 WaitReason::InDoubt { node, detail } => {
                     format!("{} is IN DOUBT, and a person must say: {detail}", id(node))
                 }

@@ -258,7 +258,7 @@ fn started(story: &Story) -> BTreeSet<NodeIndex> {
             | Record::TimerSet { node, .. }
             | Record::Expanded { node, .. }
             | Record::Waiting {
-                reason: caxplan_model::WaitReason::Approval { node },
+                reason: caxplan_model::WaitReason::Approval { node, .. },
                 ..
             } => *node,
             _ => continue,

@@ -257,7 +257,7 @@ impl Judge {
             // Plans of the simulation have no invariants, whose checks they are.
             Record::CheckedAnew { .. } => {}
             Record::Waiting { reason, .. } => match reason {
-                WaitReason::Approval { node } => {
+                WaitReason::Approval { node, .. } => {
                     self.check_path(*node)?;
                     let fact = &mut self.facts[node.index()];
                     (fact.begun, fact.end, fact.asked) = (true, None, true);
@@ -327,7 +327,7 @@ impl Judge {
         | Record::TimerFired { node, .. }
         | Record::Breached { node, .. }
         | Record::Waiting {
-            reason: WaitReason::Approval { node },
+            reason: WaitReason::Approval { node, .. },
             ..
         }) = record
         else {

@@ -3,7 +3,7 @@
 use crate::rng::Rng;
 use caxplan_model::{
     ActionCall, ActionStep, Checklist, Duration, Foreach, Graph, Items, Map, Node, NodeIndex, NodeKind,
-    OnFailure, Probe, Retry, Rolling, SharedMap, StepId, Undo, Value, Watch,
+    OnFailure, Probe, Retry, Rolling, SharedMap, StepId, Undo, Value, Watch, Wording,
 };
 
 /// The most nodes of a plan, before its loops are expanded.
@@ -216,10 +216,12 @@ impl Maker<'_> {
                 outside: 0,
             })),
             2 => NodeKind::Approve {
-                question: "Go on?".to_owned(),
+                question: Wording::Known("Go on?".to_owned()),
             },
             3 => NodeKind::Checklist(Checklist {
-                items: vec!["Done".to_owned()],
+                items: vec![Wording::Late {
+                    template: "{{ done }}".to_owned(),
+                }],
             }),
             _ => NodeKind::Action(self.action()),
         }

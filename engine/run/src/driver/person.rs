@@ -97,7 +97,7 @@ impl Driver {
     /// Asks about what a record says that the run waits for.
     pub(super) fn ask_about(&mut self, reason: &WaitReason) {
         let question = match reason {
-            WaitReason::Approval { node } => self.question(*node),
+            WaitReason::Approval { node, .. } => self.question(*node),
             WaitReason::InDoubt { node, detail } => Some(Question {
                 node: *node,
                 step: self.scheduler.state().graph().node(*node).id.clone(),
@@ -128,10 +128,12 @@ impl Driver {
     }
 
     fn question(&self, node: NodeIndex) -> Option<Question> {
-        let asks = self.scheduler.state().graph().node(node);
+        let state = self.scheduler.state();
+        let asks = state.graph().node(node);
+        let asked = state.asked(node);
         let about = match &asks.kind {
-            NodeKind::Approve { question } => QuestionKind::Approval(question.clone()),
-            NodeKind::Checklist(list) => QuestionKind::Checklist(list.items.clone()),
+            NodeKind::Approve { .. } => QuestionKind::Approval(asked.concat()),
+            NodeKind::Checklist(_) => QuestionKind::Checklist(asked.into_iter().map(str::to_owned).collect()),
             _ => return None,
         };
         Some(Question {

@@ -5,7 +5,7 @@ use caxplan_core::load::Loaded;
 use caxplan_model::{
     ActionCall, ActionSpec, ActionStep, Answer, AttemptNo, Cause, Effect, FailureKind, Graph, InDoubtPolicy,
     Map, Node, NodeIndex, NodeKind, Notification, OnFailure, Outcome, Record, RunEnd, RunId, StepId, Undo,
-    UndoSupport, Value,
+    UndoSupport, Value, Wording,
 };
 use serde_json::json;
 use std::path::PathBuf;
@@ -452,7 +452,7 @@ fn other_processes_can_answer_pause_and_cancel() {
     block_on(async {
         let world = World::new();
         let question = NodeKind::Approve {
-            question: "go?".to_owned(),
+            question: Wording::Known("go?".to_owned()),
         };
         let hanging = NodeKind::Action(step(json!({"act": "hang"})));
         let session = world.create(nodes(vec![question, hanging])).await;
@@ -485,7 +485,7 @@ fn a_rejection_after_the_engine_has_left_stands() {
     block_on(async {
         let world = World::new();
         let question = NodeKind::Approve {
-            question: "go?".to_owned(),
+            question: Wording::Known("go?".to_owned()),
         };
         let session = world.create(nodes(vec![question])).await;
         let id = session.id().clone();
@@ -516,7 +516,7 @@ fn approvals_can_be_given_beforehand() {
     block_on(async {
         let world = World::new();
         let question = || NodeKind::Approve {
-            question: "go?".to_owned(),
+            question: Wording::Known("go?".to_owned()),
         };
         let session = world.create(nodes(vec![question(), question()])).await;
         let orders = Orders {

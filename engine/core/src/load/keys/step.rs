@@ -182,12 +182,12 @@ pub(in crate::load) static STEP: Object = Object {
         key(
             "approve",
             Shape::Text,
-            "A question that a person answers before the run goes on.",
+            "A question that a person answers before the run goes on; its templates are evaluated when it is asked.",
         ),
         key(
             "checklist",
             Shape::List(&Shape::Text),
-            "Lines that a person confirms.",
+            "Lines that a person confirms; their templates are evaluated when they are shown.",
         ),
         key("wait", Shape::Duration, "A durable timer."),
         key(

@@ -154,6 +154,10 @@ impl World<'_> {
             let item = |number: u32| serde_json::json!({"name": format!("item-{number}")});
             return Ok((1..=items).map(item).collect());
         }
+        if !of.kind.wordings().is_empty() {
+            // What a person reads decides nothing here.
+            return Ok(Value::from(text));
+        }
         self.assumptions.insert(Assumption::NoTime { id, what });
         Ok(Value::from("0s"))
     }

@@ -379,7 +379,7 @@ impl<'m> World<'m> {
 
     fn append(&mut self, record: Record) {
         if let Record::Waiting {
-            reason: caxplan_model::WaitReason::Approval { node },
+            reason: caxplan_model::WaitReason::Approval { node, .. },
             ..
         } = record
         {
