@@ -1,6 +1,6 @@
 //! Objects of an S3 service: the example, backups that are kept there, and an engine that dies in the middle.
 
-use caxton_tests::{Finished, ObjectStore, Sandbox, Service, root};
+use caxton_tests::{Finished, ObjectStore, Sandbox, Service, Tls, root};
 
 /// Runs `caxplan` with the service and its keys in the environment.
 fn caxplan(sandbox: &Sandbox, store: &ObjectStore, arguments: &[&str]) -> Finished {
@@ -85,11 +85,12 @@ const LENT: &str = r#"{"Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": "AS
 
 /// A plan puts an object with the keys of a role, which stand nowhere else; what it prints holds none of them.
 #[track_caller]
-fn put_by_role(store: &ObjectStore, environment: &[(&str, &str)], role: &str) {
+fn put_by_role(store: &ObjectStore, arguments: &str, environment: &[(&str, &str)], role: &str) {
     let sandbox = Sandbox::new();
-    sandbox.file("plan.yaml", "phases:\n  - {name: one, steps: [{id: put, action: s3.put, with: {content: hello, to: s3://backups/by-role, endpoint: ENDPOINT}}]}\n");
-    let plan = sandbox.read("plan.yaml").replace("ENDPOINT", &store.endpoint());
-    sandbox.file("plan.yaml", &plan);
+    sandbox.file("plan.yaml", &format!(
+        "phases:\n  - {{name: one, steps: [{{id: put, action: s3.put, with: {{content: hello, to: s3://backups/by-role, endpoint: '{}'{arguments}}}}}]}}\n",
+        store.endpoint()
+    ));
     let home = sandbox.path().display().to_string();
     let environment: Vec<_> = [("HOME", home.as_str())]
         .into_iter()
@@ -118,6 +119,7 @@ fn the_role_of_a_machine_signs() {
     let store = ObjectStore::start();
     put_by_role(
         &store,
+        "",
         &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata.url())],
         "machine",
     );
@@ -134,6 +136,60 @@ fn the_role_of_a_machine_signs() {
 }
 
 #[test]
+fn a_service_with_an_authority_of_its_own_is_trusted_by_ca_file_alone() {
+    let store = ObjectStore::start();
+    let https = Tls::before(store.endpoint().trim_start_matches("http://"));
+    let sandbox = Sandbox::new();
+    let plan = |ca_file: &str| {
+        format!(
+            "phases:\n  - {{name: one, steps: [{{id: put, action: s3.put, with: {{content: hello, to: s3://backups/secret, endpoint: '{}'{ca_file}}}}}]}}\n",
+            https.url()
+        )
+    };
+    sandbox.file("plan.yaml", &plan(""));
+    caxplan(&sandbox, &store, &["run", "plan.yaml"])
+        .expect_code(1)
+        .expect_text("a service with its own authority needs `ca_file`");
+    assert!(store.keys().is_empty());
+    sandbox.file(
+        "plan.yaml",
+        &plan(&format!(", ca_file: {}", https.ca_file().display())),
+    );
+    caxplan(&sandbox, &store, &["run", "plan.yaml"]).expect_code(0);
+    assert_eq!(store.keys(), ["secret"]);
+}
+
+#[test]
+fn a_web_identity_signs() {
+    let tokens = Service::start(|_, _| {
+        (
+            200,
+            "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>\
+             <AccessKeyId>ASIALENT</AccessKeyId><SecretAccessKey>lent-secret-key</SecretAccessKey>\
+             <SessionToken>lent-session-token</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration>\
+             </Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
+                .to_owned(),
+        )
+    });
+    let https = Tls::before(tokens.url().trim_start_matches("http://"));
+    let trusting = format!(", ca_file: {}", https.ca_file().display());
+    let store = ObjectStore::start();
+    let token = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(token.path(), "token-of-the-job").expect("written");
+    let file = token.path().display().to_string();
+    let environment = [
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", file.as_str()),
+        ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/backup"),
+        ("AWS_ENDPOINT_URL_STS", https.url()),
+    ];
+    put_by_role(&store, &trusting, &environment, "web identity");
+    let asked = &tokens.asked()[0];
+    for word in ["AssumeRoleWithWebIdentity", "role%2Fbackup", "token-of-the-job"] {
+        assert!(asked.text.contains(word), "no {word} in {}", asked.text);
+    }
+}
+
+#[test]
 fn the_role_of_a_container_signs() {
     let service = Service::start(|_, _| (200, LENT.to_owned()));
     let store = ObjectStore::start();
@@ -147,7 +203,7 @@ fn the_role_of_a_container_signs() {
         ("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri.as_str()),
         ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", file.as_str()),
     ];
-    put_by_role(&store, &environment, "container");
+    put_by_role(&store, "", &environment, "container");
     assert!(
         service.asked()[0].text.contains("token-of-the-container"),
         "{}",

@@ -8,6 +8,8 @@ mod sandbox;
 mod service;
 mod sshd;
 mod terminal;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use hosts::{Fleet, Host};
 pub use object_store::ObjectStore;
@@ -17,3 +19,5 @@ pub use sandbox::{Sandbox, programs, releases, root};
 pub use service::{Asked, Service};
 pub use sshd::{Account, Sshd, SshdOptions};
 pub use terminal::Terminal;
+#[cfg(feature = "tls")]
+pub use tls::Tls;

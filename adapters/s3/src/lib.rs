@@ -8,6 +8,7 @@
 
 mod actions;
 mod arguments;
+mod authorities;
 mod client;
 mod credentials;
 mod place;

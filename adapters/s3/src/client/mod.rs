@@ -8,12 +8,13 @@ pub(crate) use failure::Failure;
 pub(crate) use send::Request;
 
 use crate::arguments::Reach;
+use crate::authorities::authorities;
 use crate::credentials::{Credentials, process_environment};
 use crate::place::{Place, encoded};
 use caxplan_adapter::{Call, Context};
 use caxplan_model::{Cause, FailureKind};
+use object_store::ClientOptions;
 use object_store::client::{HttpClient, HttpConnector as _, ReqwestConnector};
-use object_store::{Certificate, ClientOptions};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -62,24 +63,8 @@ impl Client {
             .with_connect_timeout(CONNECT_MAX)
             .with_read_timeout(SILENCE_MAX)
             .with_timeout_disabled();
-        if let Some(file) = reach.ca_file {
-            let file = context.plan_dir.join(file);
-            let wrong = |why: String| {
-                Cause::new(
-                    FailureKind::Invalid,
-                    format!("cannot use the certificates of {}: {why}", file.display()),
-                )
-                .with_hint("`ca_file` is a file of certificates in PEM (-----BEGIN CERTIFICATE-----)")
-            };
-            let pem = std::fs::read(&file).map_err(|error| wrong(error.to_string()))?;
-            let certificates =
-                Certificate::from_pem_bundle(&pem).map_err(|error| wrong(error.to_string()))?;
-            if certificates.is_empty() {
-                return Err(wrong("there is none in it".to_owned()));
-            }
-            for certificate in certificates {
-                options = options.with_root_certificate(certificate);
-            }
+        for certificate in authorities(reach, context)? {
+            options = options.with_root_certificate(certificate);
         }
         let http = ReqwestConnector::default()
             .connect(&options)

@@ -3,10 +3,11 @@
 mod profile;
 
 use crate::arguments::Reach;
+use crate::authorities::authorities;
 use caxplan_adapter::Context;
 use caxplan_model::{Cause, FailureKind};
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredential, AwsCredentialProvider};
-use object_store::{BackoffConfig, ClientOptions, RetryConfig};
+use object_store::{BackoffConfig, Certificate, ClientOptions, RetryConfig};
 use profile::Profile;
 use std::sync::Arc;
 use std::time::Duration;
@@ -151,7 +152,8 @@ impl Credentials {
             }
         }
         profile.refuse_what_needs_a_program(&source)?;
-        let (provider, role) = lent(&region, &profile, is_named, environment)?;
+        let authorities = authorities(reach, context)?;
+        let (provider, role) = lent(&region, &profile, is_named, authorities, environment)?;
         Ok(Self {
             keys: Keys::Lent(provider),
             source: role,
@@ -192,17 +194,20 @@ fn lent(
     region: &str,
     profile: &Profile,
     is_named: bool,
+    authorities: Vec<Certificate>,
     environment: Environment<'_>,
 ) -> Result<(AwsCredentialProvider, String), Cause> {
     let get = |name: &str| environment(name).filter(|value| !value.is_empty());
+    let mut options = ClientOptions::new()
+        .with_connect_timeout(ROLE_CONNECT_MAX)
+        .with_timeout(ROLE_ANSWER_MAX);
+    for authority in authorities {
+        options = options.with_root_certificate(authority);
+    }
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name("unused")
         .with_region(region)
-        .with_client_options(
-            ClientOptions::new()
-                .with_connect_timeout(ROLE_CONNECT_MAX)
-                .with_timeout(ROLE_ANSWER_MAX),
-        )
+        .with_client_options(options)
         .with_retry(RetryConfig {
             backoff: BackoffConfig::default(),
             max_retries: 1,
@@ -235,6 +240,13 @@ fn lent(
         }
     }
     if let Some(endpoint) = get("AWS_ENDPOINT_URL_STS") {
+        // The token would go over the wire as it is; the library refuses it, too, and does not say what.
+        if !endpoint.starts_with("https://") {
+            return Err(Cause::new(
+                FailureKind::Invalid,
+                format!("AWS_ENDPOINT_URL_STS is {endpoint}: a token is sent by https only"),
+            ));
+        }
         builder = builder.with_config(AmazonS3ConfigKey::StsEndpoint, endpoint);
     }
     if role.is_none() {
