@@ -43,9 +43,55 @@ const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 /// How often it is looked whether one of several places of a lock is free.
 const PLACE_EVERY: std::time::Duration = std::time::Duration::from_millis(200);
 
-/// Waits until the lock of the file at `path` is taken for `holder`, or until `deadline`. The kernel serves those who wait in
-/// the order in which they came, as far as none of them comes anew because the last holder removed the file, and none waits
-/// for a run that itself waits for a person.
+/// The right to be the next who gets a lock. Its file stays, so that the kernel serves those who wait for it in the order in
+/// which they came.
+#[derive(Debug)]
+pub(super) struct Turn {
+    _file: File,
+}
+
+/// Takes the turn if nobody has it.
+pub(super) fn take_turn(dir: &StateDir, name: &LockName) -> Result<Option<Turn>, LockError> {
+    let path = turn_path(dir, name);
+    let taken = open(&path).and_then(|file| match file.try_lock() {
+        Ok(()) => Ok(Some(Turn { _file: file })),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    });
+    taken.map_err(|source| LockError::File { path, source })
+}
+
+/// Waits for the turn; `None` at the deadline. A thread goes on waiting then and lets it go at once when it gets it.
+pub(super) async fn wait_for_turn(
+    dir: &StateDir,
+    name: &LockName,
+    deadline: Option<tokio::time::Instant>,
+) -> Result<Option<Turn>, LockError> {
+    let path = turn_path(dir, name);
+    let wait = {
+        let path = path.clone();
+        move |_: &dyn Fn() -> bool| {
+            let file = open(&path)?;
+            file.lock()?;
+            Ok(file)
+        }
+    };
+    let taken = in_a_thread(deadline, wait).await;
+    let file = taken.map_err(|source| LockError::File { path, source })?;
+    Ok(file.map(|file| Turn { _file: file }))
+}
+
+fn turn_path(dir: &StateDir, name: &LockName) -> PathBuf {
+    dir.locks().join(format!("{}-turn.lock", file_stem(name)))
+}
+
+/// Who has a lock, or the first place of it.
+pub(super) fn holder_of(dir: &StateDir, name: &LockName) -> Option<Holder> {
+    let file = File::open(place(dir, name, 0)).ok()?;
+    holder_in(dir, file)
+}
+
+/// Waits until the lock of the file at `path` is taken for `holder`, or until `deadline`.
 ///
 /// Answers who holds it at the deadline. A thread goes on waiting then and lets the lock go at once when it gets it.
 pub(super) async fn wait_for(
@@ -95,28 +141,36 @@ async fn lock_file(
     deadline: Option<tokio::time::Instant>,
 ) -> std::io::Result<Option<File>> {
     let (dir, path, holder) = (dir.clone(), path.to_owned(), holder.clone());
+    in_a_thread(deadline, move |is_given_up| {
+        loop {
+            let mut file = open(&path)?;
+            file.lock()?;
+            if !is_still_at(&file, &path) {
+                continue;
+            }
+            if is_given_up() {
+                return Ok(file);
+            }
+            if kept_by(&dir, read_holder(&mut file), &holder.run).is_none() {
+                let since = crate::clock::now();
+                write_holder(&mut file, &Holder { since, ..holder })?;
+                return Ok(file);
+            }
+            drop(file);
+            std::thread::sleep(LOOK_EVERY);
+        }
+    })
+    .await
+}
+
+/// Has a file locked by a thread, which can ask whether it is given up; `None` at the deadline.
+async fn in_a_thread(
+    deadline: Option<tokio::time::Instant>,
+    wait: impl FnOnce(&dyn Fn() -> bool) -> std::io::Result<File> + Send + 'static,
+) -> std::io::Result<Option<File>> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
     let wait = move || {
-        let file = || -> std::io::Result<File> {
-            loop {
-                let mut file = open(&path)?;
-                file.lock()?;
-                if !is_still_at(&file, &path) {
-                    continue;
-                }
-                if sender.is_closed() {
-                    return Ok(file);
-                }
-                if kept_by(&dir, read_holder(&mut file), &holder.run).is_none() {
-                    let since = crate::clock::now();
-                    write_holder(&mut file, &Holder { since, ..holder })?;
-                    return Ok(file);
-                }
-                drop(file);
-                std::thread::sleep(LOOK_EVERY);
-            }
-        };
-        let file = file();
+        let file = wait(&|| sender.is_closed());
         // Nobody may be there any more to take it.
         let _ = sender.send(file);
     };

@@ -10,7 +10,9 @@ mod file;
 
 use crate::StateDir;
 use caxplan_model::{Duration, IfHeld, LockName, LockPolicy, RunId, Timestamp};
-use file::{Lock, place, read_holder, take, take_place, wait_for, wait_for_place};
+use file::{
+    Lock, holder_of, place, read_holder, take, take_place, take_turn, wait_for, wait_for_place, wait_for_turn,
+};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::path::PathBuf;
@@ -156,7 +158,13 @@ impl Locks {
         let deadline = wait_max
             .map(|wait| tokio::time::Instant::now() + std::time::Duration::from_millis(wait.as_millis()));
         for name in in_order(names) {
-            let holder_now = match take_place(dir, name, policy.holders, holder)? {
+            // The lock may be free while others wait for their turn: whoever comes now goes behind them.
+            let turn = take_turn(dir, name)?;
+            let taken = match &turn {
+                Some(_) => take_place(dir, name, policy.holders, holder)?,
+                None => Err(holder_of(dir, name)),
+            };
+            let holder_now = match taken {
                 Ok(lock) => {
                     self.named.push(lock);
                     continue;
@@ -167,7 +175,12 @@ impl Locks {
                 name: name.to_string(),
                 holder: holder_now,
             });
+            let turn = match turn {
+                Some(turn) => Some(turn),
+                None => wait_for_turn(dir, name, deadline).await?,
+            };
             let waited = match policy.holders {
+                _ if turn.is_none() => Ok(Err(holder_of(dir, name))),
                 1 => wait_for(dir, place(dir, name, 0), holder, deadline).await,
                 holders => wait_for_place(dir, name, holders, holder, deadline).await,
             };
@@ -348,6 +361,57 @@ mod tests {
         Locks::default()
             .take_named(&dir, &names, 1, &holder("01d"))
             .expect("free again");
+    }
+
+    #[tokio::test]
+    async fn a_lock_is_taken_in_the_order_of_coming() {
+        for holders in [1, 2] {
+            in_order_of_coming(holders).await;
+        }
+    }
+
+    async fn in_order_of_coming(holders: u32) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dir = StateDir::at(folder.path()).expect("made");
+        let names = [LockName::from("db")];
+        let policy = LockPolicy {
+            if_held: IfHeld::Queue,
+            wait_max: None,
+            holders,
+        };
+        let come = async |run: &str| {
+            let mut locks = Locks::default();
+            let taken = locks
+                .take_named_as(&dir, &names, &holder(run), policy, &mut |_| {})
+                .await;
+            taken.map(|()| locks).expect("its turn came")
+        };
+        let mut held = Vec::new();
+        for _ in 0..holders {
+            held.push(come("01a").await);
+        }
+        let order = std::sync::Mutex::new(Vec::new());
+        let wait = async |run: &'static str, held_ms: u64| {
+            let locks = come(run).await;
+            order.lock().expect("no panic").push(run);
+            tokio::time::sleep(std::time::Duration::from_millis(held_ms)).await;
+            drop(locks);
+        };
+        let free = async {
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+            drop(held);
+            // It is free now, and others wait for it.
+            wait("01f", 0).await;
+        };
+        let later = |ms: u64, run: &'static str| {
+            let wait = &wait;
+            async move {
+                tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
+                wait(run, 300).await;
+            }
+        };
+        tokio::join!(later(0, "01c"), later(100, "01d"), later(200, "01e"), free);
+        assert_eq!(*order.lock().expect("no panic"), ["01c", "01d", "01e", "01f"]);
     }
 
     #[test]
