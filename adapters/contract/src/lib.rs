@@ -12,6 +12,7 @@
 //!   soon; what it returns then says whether something may have been done.
 //! * Secrets that an adapter reads by itself are handed to [`Context::mask`] before anything could print them.
 
+mod captured;
 pub mod conformance;
 mod context;
 pub mod difference;
@@ -20,6 +21,7 @@ mod spawn;
 mod typed;
 
 pub use async_trait::async_trait;
+pub use captured::{CAPTURE_MAX, Captured};
 pub use context::{Context, OutputSink, Stream};
 pub use typed::{Action, ActionSet, ActionThrough, changes, reads, schema_of};
 

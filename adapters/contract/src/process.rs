@@ -1,11 +1,10 @@
 //! Programs that an adapter starts on this machine, such that none outlives the attempt that started it.
 
 use crate::spawn::{self, Streams};
-use crate::{Context, Stream};
+use crate::{CAPTURE_MAX, Captured, Context, Stream};
 use caxplan_model::{Cause, FailureEffect, FailureKind, Outcome};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
-use std::collections::VecDeque;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -16,12 +15,6 @@ use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::pipe;
-
-/// How much of each output stream is kept for `output`; all of it goes to the log.
-pub const CAPTURE_MAX: usize = 64 << 10;
-
-/// How much of the end of each stream is kept for the message of a failure.
-const TAIL_MAX: usize = 2 << 10;
 
 /// How long a program that was told to end (SIGTERM) may take before it is killed.
 const TERM_GRACE: Duration = Duration::from_secs(2);
@@ -100,8 +93,8 @@ pub async fn run(program: &Program, context: &Context) -> Result<Finished, NotFi
             let _ = pipe.write_all(bytes).await;
         }
     };
-    let mut stdout = Captured::default();
-    let mut stderr = Captured::default();
+    let mut stdout = Captured::new(CAPTURE_MAX);
+    let mut stderr = Captured::new(CAPTURE_MAX);
 
     let ended = {
         let output = async {
@@ -335,46 +328,5 @@ async fn drain(mut pipe: pipe::Receiver, stream: Stream, context: &Context, into
                 into.push(bytes);
             }
         }
-    }
-}
-
-/// The kept part of an output stream: its first [`CAPTURE_MAX`] bytes, and its last few.
-#[derive(Debug, Default)]
-pub struct Captured {
-    head: Vec<u8>,
-    tail: VecDeque<u8>,
-    total: u64,
-}
-
-impl Captured {
-    fn push(&mut self, bytes: &[u8]) {
-        let room = CAPTURE_MAX.saturating_sub(self.head.len());
-        self.head.extend_from_slice(&bytes[..room.min(bytes.len())]);
-        self.tail.extend(bytes);
-        let excess = self.tail.len().saturating_sub(TAIL_MAX);
-        self.tail.drain(..excess);
-        self.total += bytes.len() as u64;
-    }
-
-    /// The stream from its beginning; a last line says how much is missing, if something is.
-    pub fn text(&self) -> String {
-        let mut text = String::from_utf8_lossy(&self.head).into_owned();
-        let missing = self.total - self.head.len() as u64;
-        if missing > 0 {
-            text.push_str(&format!("\n[{missing} more bytes are in the log]\n"));
-        }
-        text
-    }
-
-    /// The last lines, for a person.
-    pub fn tail(&self) -> String {
-        let bytes: Vec<u8> = self.tail.iter().copied().collect();
-        let text = String::from_utf8_lossy(&bytes);
-        let whole_lines = if self.total > bytes.len() as u64 {
-            text.split_once('\n').map_or(&*text, |(_, rest)| rest)
-        } else {
-            &*text
-        };
-        whole_lines.trim_end().to_owned()
     }
 }

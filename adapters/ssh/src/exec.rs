@@ -1,10 +1,9 @@
 //! A command on its channel: started, read, ended.
 
-use crate::Captured;
 use crate::command::Command;
 use crate::host::{Broken, Exit, Finished, Session};
 use crate::said::{Listener, Said};
-use caxplan_adapter::{Context, Stream};
+use caxplan_adapter::{CAPTURE_MAX, Captured, Context, Stream};
 use caxplan_model::{Cause, FailureKind};
 use russh::client::Msg;
 use russh::{ChannelMsg, ChannelReadHalf, ChannelStream, ChannelWriteHalf, Sig};
@@ -122,8 +121,8 @@ pub(crate) async fn run(
         context,
         listener: Some(sent.listener),
         said: Said::default(),
-        stdout: Captured::new(command.capture_max),
-        stderr: Captured::new(command.capture_max),
+        stdout: Captured::new(command.capture_max.unwrap_or(CAPTURE_MAX)),
+        stderr: Captured::new(command.capture_max.unwrap_or(CAPTURE_MAX)),
         exit: None,
         closed: false,
         refused: false,
@@ -412,8 +411,8 @@ pub(crate) async fn open(
         context,
         listener: Some(sent.listener),
         said: Said::default(),
-        stdout: Captured::new(command.capture_max),
-        stderr: Captured::new(command.capture_max),
+        stdout: Captured::new(command.capture_max.unwrap_or(CAPTURE_MAX)),
+        stderr: Captured::new(command.capture_max.unwrap_or(CAPTURE_MAX)),
         exit: None,
         closed: false,
         refused: false,

@@ -6,7 +6,7 @@ use crate::command::Command;
 use crate::connections::{Pool, Slot};
 use crate::exec::{self, ByteStream};
 use crate::files::Sftp;
-use caxplan_adapter::Context;
+use caxplan_adapter::{Captured, Context};
 use caxplan_model::{Cause, FailureEffect, FailureKind, Outcome};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,9 +46,9 @@ impl Exit {
 #[derive(Debug)]
 pub struct Finished {
     /// What it wrote to its standard output.
-    pub stdout: crate::Captured,
+    pub stdout: Captured,
     /// What it wrote to its standard error.
-    pub stderr: crate::Captured,
+    pub stderr: Captured,
     /// How it ended.
     pub exit: Exit,
 }

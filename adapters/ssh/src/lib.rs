@@ -6,7 +6,6 @@
 mod address;
 mod algorithms;
 mod auth;
-mod captured;
 mod client;
 mod command;
 mod config;
@@ -24,7 +23,6 @@ mod sudo;
 mod variables;
 mod wait;
 
-pub use captured::Captured;
 pub use command::{Command, shell_word};
 pub use connections::Connections;
 pub use exec::ByteStream;

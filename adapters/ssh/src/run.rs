@@ -1,8 +1,8 @@
 //! `ssh.run`: a program or a script on another machine.
 
 use crate::receipts::{self, Fate};
-use crate::{Broken, Captured, Command, Connections, Exit, Host, Sudo};
-use caxplan_adapter::{ActionThrough, Call, Change, Context, Forecast, async_trait, changes};
+use crate::{Broken, Command, Connections, Exit, Host, Sudo};
+use caxplan_adapter::{ActionThrough, Call, Captured, Change, Context, Forecast, async_trait, changes};
 use caxplan_model::{ActionSpec, Cause, FailureEffect, FailureKind, Outcome, Value, Verdict};
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-/// How much of a stream is kept if the caller does not say; all of it goes to the log.
-const CAPTURE_MAX: usize = caxplan_adapter::process::CAPTURE_MAX;
+/// How much of a stream is kept if nobody says; all of it goes to the log.
+pub const CAPTURE_MAX: usize = 64 << 10;
 
 /// How much of the end of each stream is kept for the message of a failure.
 const TAIL_MAX: usize = 2 << 10;
@@ -18,16 +18,18 @@ pub struct Captured {
 }
 
 impl Captured {
-    pub(crate) fn new(head_max: Option<usize>) -> Self {
+    /// Nothing yet; of what comes, `head_max` bytes are kept.
+    pub fn new(head_max: usize) -> Self {
         Self {
             head: Vec::new(),
-            head_max: head_max.unwrap_or(CAPTURE_MAX),
+            head_max,
             tail: VecDeque::new(),
             total: 0,
         }
     }
 
-    pub(crate) fn push(&mut self, bytes: &[u8]) {
+    /// Takes the bytes that come next.
+    pub fn push(&mut self, bytes: &[u8]) {
         let room = self.head_max.saturating_sub(self.head.len());
         self.head.extend_from_slice(&bytes[..room.min(bytes.len())]);
         self.tail.extend(&bytes[bytes.len().saturating_sub(TAIL_MAX)..]);
