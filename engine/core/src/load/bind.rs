@@ -233,6 +233,15 @@ fn knows(spec: &ActionSpec, argument: &str) -> bool {
     properties(spec).is_some_and(|properties| properties.contains_key(argument))
 }
 
+/// The arguments that an action must have, and has not here.
+fn missing<'a>(spec: &'a ActionSpec, with: &[Entry]) -> Vec<&'a str> {
+    let required = spec.arguments.get("required").and_then(Value::as_array);
+    let names = required.into_iter().flatten().filter_map(Value::as_str);
+    names
+        .filter(|name| with.iter().all(|entry| entry.key.value.as_str() != *name))
+        .collect()
+}
+
 fn check_arguments(
     spec: &ActionSpec,
     place: Span,
@@ -263,6 +272,9 @@ fn check_arguments(
                         ))
                     } else {
                         did_you_mean(name, known.iter().copied()).or_else(|| {
+                            if let [missing] = missing(spec, with).as_slice() {
+                                return Some(format!("is `{missing}` meant, which is missing?"));
+                            }
                             (!known.is_empty())
                                 .then(|| format!("the arguments of `{}` are {}", spec.name, known.join(", ")))
                         })
