@@ -202,13 +202,20 @@ fn a_folder_whose_name_is_no_text_is_refused_before_anything_runs() {
         "plan.yaml",
         "phases: [{name: one, steps: [{file.directory: {path: deep/down}}]}]\n",
     );
-    for command in ["validate", "preview", "run"] {
-        let script = format!(
-            "mkdir -p $'d\\xff' && cp plan.yaml $'d\\xff' && cd $'d\\xff' && caxplan {command} plan.yaml"
-        );
+    for command in ["validate plan.yaml", "preview plan.yaml", "run plan.yaml", "test"] {
+        let script =
+            format!("mkdir -p $'d\\xff' && cp plan.yaml $'d\\xff' && cd $'d\\xff' && caxplan {command}");
         shell(&sandbox, &script)
             .expect_code(2)
             .expect_text("the name of a plan's folder must be UTF-8");
+    }
+    for command in [
+        "caxton init --node-id n --config-dir . --data-dir $'d\\xff'",
+        "CAXTON_DEV_DIR=$PWD/$'d\\xff' caxton dev up",
+    ] {
+        shell(&sandbox, command)
+            .expect_code(1)
+            .expect_text("is not UTF-8");
     }
 }
 

@@ -287,20 +287,28 @@ impl PlanArguments {
     pub(crate) fn file(&self) -> Answer<&PlanPath> {
         let missing = || Failure::invalid("no plan is named");
         let plan = self.plan.as_ref().ok_or_else(missing)?;
-        let absolute = std::path::absolute(&plan.file)?;
-        if absolute.to_str().is_none() {
-            let said = format!(
-                "the name of a plan's folder must be UTF-8: {}",
-                absolute.display()
-            );
-            return Err(Failure::invalid(said).hint("rename the folder, or put the plan elsewhere"));
-        }
+        check_text(&plan.file)?;
         Ok(plan)
     }
 
     /// The plan's file as an absolute path, for the journal.
     pub(crate) fn absolute(&self) -> Answer<PathBuf> {
         std::path::absolute(&self.file()?.file).map_err(Failure::from)
+    }
+}
+
+/// Journals, messages and arguments of actions are text, and so is where a plan or its tests lie.
+pub(crate) fn check_text(file: &Path) -> Answer<()> {
+    let absolute = std::path::absolute(file)?;
+    match absolute.to_str() {
+        Some(_) => Ok(()),
+        None => {
+            let said = format!(
+                "the name of a plan's folder must be UTF-8: {}",
+                absolute.display()
+            );
+            Err(Failure::invalid(said).hint("rename the folder, or put the plan elsewhere"))
+        }
     }
 }
 

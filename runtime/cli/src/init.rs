@@ -1,6 +1,6 @@
 //! `caxton init`
 
-use crate::{exit::Exit, server, ui::Ui};
+use crate::{exit::Exit, paths, server, ui::Ui};
 use anyhow::{Context as _, bail};
 use caxton_model::api::ClientContext;
 use caxton_node::config::Layers;
@@ -45,6 +45,9 @@ impl Init {
             std::path::absolute(&self.data_dir)?,
             std::path::absolute(&self.cert_dir)?,
         );
+        for folder in [&data_dir, &cert_dir] {
+            paths::text(folder)?;
+        }
         let config = json!({
             "node": { "id": self.node_id },
             "coordination": { "cluster": {

@@ -15,6 +15,7 @@ mod init;
 mod message;
 mod metrics;
 mod node;
+mod paths;
 mod release;
 mod security;
 mod server;

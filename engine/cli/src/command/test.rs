@@ -3,7 +3,7 @@
 use super::simulate::model;
 use crate::composition::registry;
 use crate::failure::{Answer, FAILED, Failure, INVALID};
-use crate::plan::{read, show};
+use crate::plan::{check_text, read, show};
 use crate::ui;
 use caxplan_core::load::{Case, load_test};
 use caxplan_core::simulate::{Verdict, judge};
@@ -102,6 +102,7 @@ impl Test {
         let named: &[PathBuf] = if self.files.is_empty() { &here } else { &self.files };
         let mut files = Vec::new();
         for path in named {
+            check_text(path)?;
             if path.is_dir() {
                 let before = files.len();
                 search(path, DEPTH_MAX, &mut files)?;

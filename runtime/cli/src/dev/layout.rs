@@ -8,7 +8,7 @@
 //! ```
 
 use super::process::Program;
-use crate::{security, server};
+use crate::{paths, security, server};
 use anyhow::{Context as _, bail};
 use caxton_client::Client;
 use caxton_cluster::security::CertificateAuthority;
@@ -232,6 +232,7 @@ pub(super) fn folder(name: &str) -> anyhow::Result<PathBuf> {
         .or_else(|| absolute("XDG_STATE_HOME").map(|state| state.join("caxton/dev")))
         .or_else(|| absolute("HOME").map(|home| home.join(".local/state/caxton/dev")))
         .context("there is no folder for development clusters: set HOME or CAXTON_DEV_DIR")?;
+    paths::text(&root)?;
     Ok(root.join(name))
 }
 

@@ -2,7 +2,7 @@
 
 use super::certificates;
 use crate::exit::Exit;
-use crate::version;
+use crate::{paths, version};
 use anyhow::{Context as _, bail};
 use caxton_node::Node;
 use caxton_node::config::{Layers, NodeConfig, RunningVersion};
@@ -78,7 +78,7 @@ impl Start {
         if file.is_none() && self.join.is_empty() {
             let data_dir = own_data_dir().context("HOME is not set; give --config")?;
             layers = layers
-                .set("storage.data_dir", data_dir.display().to_string())
+                .set("storage.data_dir", paths::text(&data_dir)?)
                 .set("coordination.cluster.bootstrap", "true");
         }
         if self.bootstrap {
