@@ -265,12 +265,11 @@ const COMMANDS: &[Command] = &[
         "token=*** pin=*** password=***",
     ),
     ("conditions.yaml", &["run", "FILE"], 0, "decide/skipped skipped"),
-    ("templates.yaml", &["run", "FILE"], 0, "4 changed nothing"),
     (
         "templates.yaml",
-        &["logs", "--last"],
+        &["run", "FILE"],
         0,
-        "plain 2 ports on web-1, web-2, look: succeeded",
+        "show/use │ plain 2 ports on web-1, web-2, look: succeeded",
     ),
     (
         "templates.yaml",

@@ -1,9 +1,10 @@
-//! Adapters that act on this machine, or from it: shell, command, file, http, notify, assert, noop.
+//! Adapters that act on this machine, or from it: shell, command, file, http, notify, log, assert, noop.
 
 mod check;
 mod command;
 mod file;
 mod http;
+mod log;
 mod noop;
 mod scalar;
 mod shell;
@@ -12,6 +13,7 @@ pub use check::{AssertThat, OneOrMany};
 pub use command::CommandRun;
 pub use file::{FileAbsent, FileCopy, FileDirectory, FileLine, FileMove, FileRead, FileWrite, LineState};
 pub use http::{Expect, HttpGet, HttpMethod, HttpMetrics, HttpRequest, HttpWait, NotifyWebhook, Statuses};
+pub use log::LogSay;
 pub use noop::NoopRun;
 pub use scalar::Scalar;
 pub use shell::ShellRun;
@@ -42,6 +44,7 @@ pub fn adapters() -> Vec<Arc<dyn Adapter>> {
                 .with::<HttpRequest>(),
         ),
         Arc::new(ActionSet::new("notify").with::<NotifyWebhook>()),
+        Arc::new(ActionSet::new("log").with::<LogSay>()),
         Arc::new(ActionSet::new("assert").with::<AssertThat>()),
         Arc::new(ActionSet::new("noop").with::<NoopRun>()),
     ]
