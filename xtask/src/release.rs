@@ -28,8 +28,20 @@ phases:
         with: {argv: [\"true\"]}
 ";
 
+/// Whether the linker that Rust brings is the default, which takes an order of functions.
+const ORDERS: bool = cfg!(all(
+    target_arch = "x86_64",
+    target_os = "linux",
+    target_env = "gnu"
+));
+
 /// Builds `target/release/caxplan` and gives its path. Builds it twice when other functions are executed than at the last time.
 pub(crate) fn caxplan() -> Result<PathBuf> {
+    let caxplan = shell::target_dir().join("release/caxplan");
+    if !ORDERS {
+        shell::run(&BUILD)?;
+        return Ok(caxplan);
+    }
     setup::tracer()?;
     let order = shell::target_dir().join("startup-order.txt");
     if !order.exists() {
@@ -37,7 +49,6 @@ pub(crate) fn caxplan() -> Result<PathBuf> {
         std::fs::write(&order, "")?;
     }
     build(&order)?;
-    let caxplan = shell::target_dir().join("release/caxplan");
     let traced = trace(&caxplan)?;
     if std::fs::read_to_string(&order)? != traced {
         std::fs::write(&order, traced)?;
@@ -46,19 +57,20 @@ pub(crate) fn caxplan() -> Result<PathBuf> {
     Ok(caxplan)
 }
 
+/// Of all the workspace: for one package Cargo would choose other features, and build the dependencies twice.
+const BUILD: [&str; 7] = [
+    "cargo",
+    "build",
+    "--release",
+    "--workspace",
+    "--locked",
+    "--bin",
+    "caxplan",
+];
+
 /// Builds the program with the functions that `order` names first.
 fn build(order: &Path) -> Result<()> {
-    // All of the workspace: for one package Cargo would choose other features, and build the dependencies twice.
-    let words = [
-        "cargo",
-        "build",
-        "--release",
-        "--workspace",
-        "--locked",
-        "--bin",
-        "caxplan",
-    ];
-    shell::run_command(&words, shell::command(&words).env("CAXPLAN_STARTUP_ORDER", order))
+    shell::run_command(&BUILD, shell::command(&BUILD).env("CAXPLAN_STARTUP_ORDER", order))
 }
 
 /// The symbols of the functions that short commands execute, one a line, sorted.
