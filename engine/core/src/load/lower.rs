@@ -8,7 +8,7 @@ use super::invariant::Check;
 use super::library::Library;
 use super::load::Read;
 use super::loops::LoopOptions;
-use super::names::{Names, Use, View};
+use super::names::{Names, StepName, Use, View};
 use super::overrides::Overrides;
 use super::parts::Bound;
 use super::phase::{Order, Phase, PhaseOptions};
@@ -344,8 +344,12 @@ impl Lowering<'_, '_> {
             self.guard(arena, index, kind, (&segment, step.span))
         };
         if let Some(name) = name {
-            let in_loop = self.names.steps.get(&name).copied().unwrap_or(around.in_loop);
-            self.names.steps.insert(name.clone(), in_loop && around.in_loop);
+            let others = self.names.steps.get(&name).copied();
+            let known = StepName {
+                in_loop: around.in_loop && others.is_none_or(|others| others.in_loop),
+                silent: silent(&bound.body).filter(|_| others.is_none_or(|others| others.silent.is_some())),
+            };
+            self.names.steps.insert(name.clone(), known);
             self.names.ended.push(name);
         }
         let source = self.report.location(step.span);
@@ -516,6 +520,17 @@ impl Step {
             (None, Body::Call(call)) if !call.action.value.contains('.') => Some(&call.action.value),
             (None, _) => None,
         }
+    }
+}
+
+/// What a step is of which there is never an output.
+fn silent(body: &Body) -> Option<&'static str> {
+    match body {
+        Body::Wait(_) => Some("a wait"),
+        Body::Watch(_) => Some("a watch"),
+        Body::Approve(_) => Some("an approval"),
+        Body::Checklist(_) => Some("a checklist"),
+        _ => None,
     }
 }
 

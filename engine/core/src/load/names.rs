@@ -18,8 +18,8 @@ pub(super) struct Names {
     pub(super) vars: BTreeSet<String>,
     pub(super) env: BTreeSet<String>,
     pub(super) secrets: BTreeSet<String>,
-    /// All steps that can be referred to, and whether they stand within a loop.
-    pub(super) steps: BTreeMap<ShortText, bool>,
+    /// All steps that can be referred to.
+    pub(super) steps: BTreeMap<ShortText, StepName>,
     /// The steps that have ended when the place that is looked at is reached.
     pub(super) ended: Ended,
     /// Of steps that run another plan: the names of its outputs.
@@ -28,6 +28,17 @@ pub(super) struct Names {
     pub(super) late: BTreeSet<String>,
     /// References to steps that had not been seen yet.
     pub(super) pending: Vec<Spanned<ShortText>>,
+    /// References to what steps have put out.
+    outputs_read: Vec<Spanned<ShortText>>,
+}
+
+/// What is known of the steps of one name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StepName {
+    /// Whether they stand within a loop.
+    pub(super) in_loop: bool,
+    /// What they are, if none of them puts anything out.
+    pub(super) silent: Option<&'static str>,
 }
 
 /// What can be seen at one place of a plan.
@@ -333,6 +344,12 @@ impl Names {
                         span: at,
                     });
                 }
+                if let [name, "output" | "before", ..] = rest {
+                    self.outputs_read.push(Spanned {
+                        value: (*name).into(),
+                        span: at,
+                    });
+                }
                 if let [name, "output", output, ..] = rest
                     && let Some(outputs) = self.outputs.get(*name)
                     && !outputs.iter().any(|of| of == output)
@@ -424,8 +441,17 @@ impl Names {
         }
     }
 
-    /// Reports references to steps that do not exist, or do not come before. To be called once all steps are known.
+    /// Reports references to steps that do not exist, do not come before, or put nothing out. To be called once all steps are
+    /// known.
     pub(super) fn settle_steps(&mut self, report: &mut Report) {
+        for Spanned { value: name, span } in std::mem::take(&mut self.outputs_read) {
+            if let Some(what) = self.steps.get(&name).and_then(|known| known.silent) {
+                let message = format!("`{name}` is {what}, which puts nothing out");
+                report.error("no-output", span, message).help = Some(format!(
+                    "`steps.{name}.status` says how it ended; only actions put something out"
+                ));
+            }
+        }
         for Spanned { value: name, span } in std::mem::take(&mut self.pending) {
             match self.steps.get(&name) {
                 None => unknown(
@@ -436,13 +462,13 @@ impl Names {
                     span,
                     report,
                 ),
-                Some(true) => {
+                Some(StepName { in_loop: true, .. }) => {
                     let message = format!(
                         "`{name}` stands within a loop and has a result for each item: there is no single one"
                     );
                     report.error("step-in-loop", span, message);
                 }
-                Some(false) => {
+                Some(_) => {
                     let message = format!("`{name}` has not ended when this step starts");
                     report.error("later-step", span, message).help =
                         Some("a step sees the results of steps that come before it".to_owned());
