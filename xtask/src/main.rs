@@ -22,10 +22,11 @@ usage: cargo xtask COMMAND
   demo             build, make two releases, and upgrade a local cluster from one to the other
   dist             build the example agents and the releases that demo and tests use, into target/releases
   release          build caxplan as it is shipped, into target/release, its functions in the order of a traced run
-  bench            measure the engine beside the floors of this machine (release build)
+  bench            measure the engine beside the floors of this machine
   bench objects    measure s3.* beside Amazon's command line, at one service on this machine
   bench transfer   measure uploads and downloads beside sftp and rsync (needs sshd)
-  bench ssh        measure commands on many hosts beside ssh and Ansible (release build; root, openssh-server)
+  bench ssh        measure commands on many hosts beside ssh and Ansible (root, openssh-server)
+                   Each bench builds the program as it is shipped, or takes the one that CAXPLAN names.
   ci               what a change must pass: fmt, clippy, docs, generated files, test
   fuzz [SECONDS]   build the fuzz targets, with what they need, and run each for so long (20 if it is not said)
   generate         write the files that are generated from code (schemas, docs/reference, docs/runbooks.md)
@@ -44,7 +45,6 @@ fn main() -> Result<()> {
         ["bench", "objects"] => bench::objects(),
         ["bench", "transfer"] => bench::transfer::run(),
         ["bench", "ssh"] => bench::ssh::run(),
-        ["bench", "ssh", caxplan] => bench::ssh::measure(std::path::Path::new(caxplan)),
         ["ci"] => ci::run(),
         ["fuzz"] => fuzz::run(fuzz::CI_SECONDS),
         ["fuzz", seconds] => fuzz::run(seconds.parse().context("how many seconds for each target?")?),

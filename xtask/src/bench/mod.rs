@@ -26,10 +26,18 @@ const RUNS: usize = 5;
 /// Runs of the small whole-process measurement.
 const SMALL_RUNS: usize = 21;
 
-/// Builds the program as it is shipped and prints the table.
+/// The program to measure: the one that `CAXPLAN` names, else the one that is shipped, which is built.
+fn program() -> Result<PathBuf> {
+    match std::env::var_os("CAXPLAN") {
+        Some(program) => std::path::absolute(program).context("where is that?"),
+        None => release::caxplan(),
+    }
+}
+
+/// Prints the table.
 pub(crate) fn run() -> Result<()> {
     let bench = Bench {
-        caxplan: release::caxplan()?,
+        caxplan: program()?,
         folder: tempfile::tempdir_in(shell::target_dir()).context("a folder on the disk to measure")?,
     };
 

@@ -4,7 +4,7 @@
 //! difference between the clients.
 
 use super::{median, ratio, show, timed};
-use crate::{python, release, shell};
+use crate::{python, shell};
 use anyhow::{Context as _, Result};
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -24,7 +24,7 @@ const RUNS: usize = 3;
 /// Builds in release mode and prints the table.
 pub(crate) fn run() -> Result<()> {
     let aws = python::aws()?;
-    let caxplan = release::caxplan()?;
+    let caxplan = super::program()?;
     shell::run(&[
         "cargo",
         "build",

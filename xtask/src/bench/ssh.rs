@@ -2,7 +2,7 @@
 //! same minutes.
 
 use super::{median, ratio, show, timed};
-use crate::{release, shell};
+use crate::shell;
 use anyhow::{Context, Result, bail};
 use caxton_tests::{Account, Sshd, SshdOptions};
 use std::fmt::Write as _;
@@ -27,11 +27,7 @@ pub(crate) fn run() -> Result<()> {
     if !Sshd::is_there() || !Account::can_be_made() {
         bail!("this needs openssh-server, and root to make an account that is logged in to");
     }
-    measure(&release::caxplan()?)
-}
-
-/// The same with a program that is built already.
-pub(crate) fn measure(caxplan: &Path) -> Result<()> {
+    let caxplan = super::program()?;
     let ansible = install_ansible()
         .map_err(|error| shell::say(&format!("Ansible is left out: {error:#}")))
         .ok();
@@ -54,8 +50,8 @@ pub(crate) fn measure(caxplan: &Path) -> Result<()> {
         let single = median(RUNS, || fleet.ssh(Connections::Single))?;
         let cold = median(RUNS, || fleet.ssh(Connections::Cold))?;
         let warm = median(RUNS, || fleet.ssh(Connections::Warm))?;
-        let ours = median(RUNS, || fleet.caxplan(caxplan, true))?;
-        let reading = median(RUNS, || fleet.caxplan(caxplan, false))?;
+        let ours = median(RUNS, || fleet.caxplan(&caxplan, true))?;
+        let reading = median(RUNS, || fleet.caxplan(&caxplan, false))?;
         let row = |what: &str, time: Duration| {
             shell::say(&format!(
                 "  {what:<56} {:>10}  {:>5.2} × warm ssh, {:>5.2} × cold",

@@ -4,7 +4,7 @@
 //! time they are asked for that too (`sync`), where that can be had.
 
 use super::{median, ratio, show, timed};
-use crate::{release, shell};
+use crate::shell;
 use anyhow::{Context, Result};
 use caxton_tests::{Account, Sshd};
 use std::fmt::Write as _;
@@ -28,14 +28,10 @@ struct Transfer {
     folder: tempfile::TempDir,
 }
 
-/// Builds in release mode, unless `CAXPLAN` names a program, and prints the table.
+/// Prints the table.
 pub(crate) fn run() -> Result<()> {
-    let caxplan = match std::env::var_os("CAXPLAN") {
-        Some(program) => program.into(),
-        None => release::caxplan()?,
-    };
     let bench = Transfer {
-        caxplan,
+        caxplan: super::program()?,
         fleet: Sshd::start(1),
         folder: tempfile::tempdir_in(shell::target_dir()).context("a folder on the disk to measure")?,
     };
