@@ -19,6 +19,15 @@ phases:
 "#;
 
 #[test]
+fn a_changed_question_is_told_as_the_plans_have_it() {
+    let sandbox = Sandbox::new();
+    sandbox.file("old.yaml", PLAN);
+    sandbox.file("new.yaml", &PLAN.replace("Remove {{", "Delete {{"));
+    let difference = sandbox.caxplan(&["diff", "old.yaml", "new.yaml", "-p", "who=ada"]);
+    difference.expect_text("question: \"Remove {{ steps.look.output.stdout }}");
+}
+
+#[test]
 fn a_question_holds_what_the_run_knows_when_it_asks() {
     let sandbox = Sandbox::new();
     sandbox.file("plan.yaml", PLAN);

@@ -1,6 +1,7 @@
 //! What a node is, as named values that can be compared one by one.
 
-use caxplan_model::{Graph, Node, NodeIndex, NodeKind, StepId, Value};
+use crate::template::is_template;
+use caxplan_model::{Graph, Node, NodeIndex, NodeKind, StepId, Value, Wording};
 use std::collections::BTreeMap;
 
 /// A node by itself: its children and neighbours are told by id.
@@ -91,8 +92,25 @@ pub(crate) fn fields(node: &Node) -> BTreeMap<String, Value> {
         let size = rolling.batches.iter().map(Vec::len).max().unwrap_or(0);
         fields.insert("batch_size".to_owned(), size.into());
     }
+    match &node.kind {
+        NodeKind::Approve { question } => {
+            fields.insert("question".to_owned(), wording(question));
+        }
+        NodeKind::Checklist(list) => {
+            fields.insert("items".to_owned(), list.items.iter().map(wording).collect());
+        }
+        _ => {}
+    }
     fields.retain(|_, value| !value.is_null());
     fields
+}
+
+/// What a person is asked, as the plan has it. A text that only looks like a template is told from one.
+fn wording(wording: &Wording) -> Value {
+    match wording {
+        Wording::Known(text) if is_template(text) => serde_json::json!({ "text": text }),
+        Wording::Known(text) | Wording::Late { template: text } => Value::from(text.as_str()),
+    }
 }
 
 fn kind_field(name: &str, value: Value, fields: &mut BTreeMap<String, Value>) {
